@@ -1,0 +1,223 @@
+"""YAML as kubectl reads it, read strictly, with the line of every value.
+
+For files that people write: profiles, templates, policies given to lint, and the text that a
+template renders. Promises:
+
+- plain scalars mean what they mean to kubectl (sigs.k8s.io/yaml on go.yaml.in/yaml/v2, resolve.go):
+  `on` and `yes` are booleans, `0o17` and `017` are numbers, dates are strings, map keys become
+  strings;
+- what makes two readers disagree is refused, with its line: a key written twice, anchors, aliases,
+  merge keys and explicit tags;
+- every value's line and column can be asked for by its path.
+
+What the data means is left to the reader's caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+MAX_DEPTH: Final = 200
+"""Kubernetes objects nest far less; a deeper one is a mistake or an attack on the stack."""
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
+_FALSE = frozenset({"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"})
+_INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL_FLOATS = frozenset(
+    {sign + word for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")} | {".nan", ".NaN", ".NAN"}
+)
+
+# libyaml types a token by its first characters; where these cannot start a number, no pattern is tried.
+_MAY_BE_NUMBER = frozenset("0123456789+-.")
+
+
+class DocumentError(ValueError):
+    """Text that cannot be read as strict YAML; says where and what was found."""
+
+    def __init__(self, file: str, line: int, column: int, message: str) -> None:
+        super().__init__(f"{file}:{line}:{column}: {message}")
+        self.file = file
+        self.line = line
+        self.column = column
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document: plain data, and where each part of it stands (lines and columns from 1)."""
+
+    data: Any
+    positions: Mapping[Path, tuple[int, int]]
+    file: str
+
+    def line(self, path: Path) -> int:
+        """The line of a value, or of the nearest thing around it that was written."""
+        return self.position(path)[0]
+
+    def position(self, path: Path) -> tuple[int, int]:
+        for length in range(len(path), -1, -1):
+            found = self.positions.get(path[:length])
+            if found is not None:
+                return found
+        return (1, 1)
+
+
+def read_documents(text: str, file: str = "<text>") -> list[Document]:
+    """Every document of a text; one that holds nothing is left out. Raises DocumentError."""
+    return [document for document in Reader(text, file) if document.data is not None]
+
+
+class Reader:
+    """Turns parser events into data; a subclass may decide what a scalar and a key stand for."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._file = file
+        self._events: Iterator[Any] = iter(())
+        self._positions: dict[Path, tuple[int, int]] = {}
+        self._text = text
+
+    def scalar(self, value: str, plain: bool) -> Any:
+        """The value of a scalar; may raise ValueError, which gets its position here."""
+        return resolve_scalar(value) if plain else value
+
+    def key(self, value: str, plain: bool) -> str:
+        """The key of a mapping; kubectl turns numbers and booleans into strings."""
+        if not plain:
+            return value
+        if value == "<<":
+            raise ValueError("merge keys (<<) are not read; write the fields out")
+        resolved = resolve_scalar(value)
+        if isinstance(resolved, str):
+            return resolved
+        if isinstance(resolved, bool):
+            return "true" if resolved else "false"
+        if isinstance(resolved, int):
+            return str(resolved)
+        raise ValueError(f"found {value!r} as a key; expected a string (put it in quotes)")
+
+    def __iter__(self) -> Iterator[Document]:
+        try:
+            self._events = yaml.parse(self._text, Loader=yaml.CSafeLoader)
+            for event in self._events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    if event.tags:
+                        raise self._error(event, "a %TAG directive; tags are not read")
+                    self._positions = {}
+                    data = self._value(next(self._events), (), 0)
+                    yield Document(data, self._positions, self._file)
+        except yaml.MarkedYAMLError as error:
+            mark: Any = error.problem_mark or error.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            message = " ".join(part for part in (error.context, error.problem) if part)
+            raise DocumentError(self._file, line, column, f"not YAML: {message}") from None
+        except yaml.reader.ReaderError as error:
+            found, position = error.character, int(error.position)
+            line = self._text.count("\n", 0, position) + 1
+            shown = f"U+{found:04X}" if isinstance(found, int) else repr(found)
+            raise DocumentError(
+                self._file, line, 1, f"not YAML: {error.reason} (character {shown})"
+            ) from None
+        except UnicodeError as error:
+            raise DocumentError(self._file, 1, 1, f"not YAML: {error}") from None
+
+    def _value(self, event: Any, path: Path, depth: int) -> Any:
+        if isinstance(event, yaml.AliasEvent):
+            raise self._error(event, f"an alias (*{event.anchor}); write the value out")
+        if event.anchor is not None:
+            raise self._error(event, f"an anchor (&{event.anchor}); write the value out where it is needed")
+        if event.tag is not None:
+            raise self._error(event, f"a tag ({event.tag}); tags are not read")
+        mark = event.start_mark
+        self._positions[path] = (mark.line + 1, mark.column + 1)
+        if isinstance(event, yaml.ScalarEvent):
+            try:
+                return self.scalar(event.value, event.implicit[0])
+            except ValueError as error:
+                raise DocumentError(self._file, mark.line + 1, mark.column + 1, str(error)) from None
+        if depth >= MAX_DEPTH:
+            raise self._error(event, f"more than {MAX_DEPTH} levels of nesting")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path, depth)
+        return self._mapping(path, depth)
+
+    def _sequence(self, path: Path, depth: int) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._value(event, (*path, len(items)), depth + 1))
+        return items
+
+    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self._error(event, "a map, list or alias as a key; expected a string")
+            if event.anchor is not None or event.tag is not None:
+                raise self._error(event, "an anchor or a tag on a key; neither is read")
+            mark: Any = event.start_mark
+            line, column = mark.line + 1, mark.column + 1
+            try:
+                key = self.key(event.value, event.implicit[0])
+            except ValueError as error:
+                raise DocumentError(self._file, line, column, str(error)) from None
+            if key in mapping:
+                first = self._positions[(*path, key)][0]
+                raise self._error(event, f"key {key!r} a second time; the first is in line {first}")
+            value = self._value(next(self._events), (*path, key), depth + 1)
+            # A reader looks for the key, not for where its value begins.
+            self._positions[(*path, key)] = (line, column)
+            mapping[key] = value
+        return mapping
+
+    def _error(self, event: Any, found: str) -> DocumentError:
+        mark = event.start_mark
+        return DocumentError(self._file, mark.line + 1, mark.column + 1, f"found {found}")
+
+
+def resolve_scalar(text: str) -> Any:
+    """What a plain scalar means to kubectl; everything that is nothing else is a string."""
+    if text in _NULLS:
+        return None
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    if text[0] not in _MAY_BE_NUMBER:
+        return text
+    plain = text.replace("_", "") if text[0] != "." else text
+    if _INTEGER.fullmatch(plain):
+        return _integer(plain, text)
+    if text in _SPECIAL_FLOATS:
+        raise ValueError(f"found {text}; JSON has no such number (put it in quotes if it is a word)")
+    if _FLOAT.fullmatch(plain):
+        number = float(plain)
+        if number in (float("inf"), float("-inf")):
+            return text
+        return number
+    return text
+
+
+def _integer(plain: str, text: str) -> int | float | str:
+    """Integers with Go's prefixes (strconv.ParseInt, base 0); beyond 64 bits they become floats there."""
+    sign, digits = (plain[0], plain[1:]) if plain[0] in "+-" else ("", plain)
+    lowered = digits.lower()
+    if lowered.startswith(("0x", "0b", "0o")):
+        value = int(lowered, 0)
+    elif len(lowered) > 1 and lowered[0] == "0":
+        value = int(lowered, 8)
+    elif len(lowered) > 20:
+        return text if len(lowered) > 300 else float(plain)
+    else:
+        value = int(lowered)
+    value = -value if sign == "-" else value
+    if -(2**63) <= value < 2**64:
+        return value
+    return float(value) if len(digits) <= 300 else text

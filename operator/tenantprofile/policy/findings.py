@@ -1,0 +1,74 @@
+"""The words in which a policy is judged: a rule, and a finding that a rule made at a field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Final, Literal
+
+Path = tuple[str | int, ...]
+Severity = Literal["error", "warning", "note"]
+Group = Literal["api", "meaning", "portability", "parameters"]
+
+_SHOWN: Final = 120
+"""Characters of a found value that a message shows; it may come from anywhere and be of any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Something that may be wrong with a policy; `refused_in_templates` is what no render may contain."""
+
+    id: str
+    group: Group
+    severity: Severity
+    title: str
+    why: str
+    mend: str
+    refused_in_templates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: `path` leads to the field inside the spec, `line` where that is known."""
+
+    rule: Rule
+    path: Path
+    message: str
+    found: Any = field(default=None, compare=False)
+    expected: str = ""
+    line: int | None = None
+
+    @property
+    def field_path(self) -> str:
+        return field_path(self.path)
+
+    def __str__(self) -> str:
+        place = f"{self.field_path}: " if self.path else ""
+        expected = f"; expected {self.expected}" if self.expected else ""
+        return f"{place}{self.message}{expected}"
+
+
+def field_path(path: Iterable[str | int]) -> str:
+    """A path as kubectl and the API documentation write it: `ingress[0].from[1].ipBlock`."""
+    written = ""
+    for step in path:
+        if isinstance(step, int):
+            written += f"[{step}]"
+        elif step and all(character.isalnum() or character in "-_$" for character in step):
+            written += f".{step}" if written else step
+        else:
+            written += f"[{step!r}]"
+    return written
+
+
+def shown(value: Any) -> str:
+    """A value for a message, shortened."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """` (did you mean "x"?)`, or nothing."""
+    close = get_close_matches(str(word), list(known), n=1)
+    return f' (did you mean "{close[0]}"?)' if close else ""
