@@ -61,9 +61,8 @@ class ControlPlane(Cluster):
         super().__init__(self._workspace.path, folder / "kubectl")
         self.assets = folder
         self.audit = audit
-        self.has_controller_manager = controller_manager and not assets.missing(
-            folder, ("kube-controller-manager",)
-        )
+        self._lacks_controller_manager = bool(assets.missing(folder, ("kube-controller-manager",)))
+        self.has_controller_manager = controller_manager and not self._lacks_controller_manager
         self.admin_token = secrets.token_hex(16)
         self._controller_manager_token = secrets.token_hex(16)
         self._bind_address = bind_address
@@ -145,10 +144,11 @@ class ControlPlane(Cluster):
         self.start(part, timeout)
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> None:
-        """Wait until every part serves and the namespace ``default`` is there."""
+        """Wait until every part that was not stopped on purpose serves, and ``default`` is there."""
         deadline = time.monotonic() + timeout
-        for part in self._parts:
-            self._wait_for(part, deadline)
+        for part, process in self._parts.items():
+            if process.wanted:
+                self._wait_for(part, deadline)
         namespace = f"{self.url}/api/v1/namespaces/default"
         self._poll("kube-apiserver", lambda: self._answers(namespace), deadline)
 
@@ -220,7 +220,9 @@ class ControlPlane(Cluster):
 
     def _part(self, part: str) -> Process:
         if part not in self._parts:
-            reason = NO_CONTROLLER_MANAGER if part == "kube-controller-manager" else f"parts: {self.parts}"
+            reason = f"it was started with {', '.join(self._parts)}"
+            if part == "kube-controller-manager" and self._lacks_controller_manager:
+                reason = NO_CONTROLLER_MANAGER
             raise ProcessError(f"This control plane has no {part}: {reason}")
         return self._parts[part]
 

@@ -37,6 +37,8 @@ class Process:
         self.log = log
         self._folder = folder
         self._child: _Child | None = None
+        #: Whether it was started and not ended on purpose since.
+        self.wanted = False
 
     @property
     def pid(self) -> int | None:
@@ -49,11 +51,13 @@ class Process:
 
     def start(self) -> None:
         """Start it, unless it runs already. Does not wait until it serves."""
+        self.wanted = True
         if not self.running:
             self._child = _spawner.run(self._open)
 
     def stop(self, timeout: float = 30.0) -> None:
         """Ask it to end (SIGTERM), and insist after the timeout."""
+        self.wanted = False
         if self._signal(signal.SIGTERM):
             try:
                 self._wait(timeout)
@@ -62,6 +66,7 @@ class Process:
 
     def kill(self) -> None:
         """End it at once (SIGKILL), as a crash or an out-of-memory kill would."""
+        self.wanted = False
         self._signal(signal.SIGKILL)
         self._wait(30.0)
 
@@ -131,8 +136,12 @@ class _Spawner:
 _spawner = _Spawner()
 
 
+# Ports given out by this process, kept from others for as long as it lives.
+_claims: list[socket.socket] = []
+
+
 def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody listens on, each a different one.
+    """Ports that nobody listens on, given to nobody else who asks here.
 
     They lie below the range from which the kernel gives ports to outgoing
     connections, so that none is lost while a program restarts.
@@ -142,9 +151,11 @@ def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
     if setting.exists():
         below = int(setting.read_text().split()[0])
     lowest = 20000 if below > 22000 else 1024
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found: list[int] = []
     for port in random.sample(range(lowest, max(below, lowest + 4000)), 2000):
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        if not _claim(port):
+            continue
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             try:
                 probe.bind((address, port))
@@ -154,3 +165,21 @@ def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
         if len(found) == count:
             return found
     raise ProcessError(f"No {count} free ports on {address}")
+
+
+def _claim(port: int) -> bool:
+    """Keep the port from other processes that are about to start a control plane.
+
+    On Linux by a name in the abstract socket namespace, which needs no file
+    and goes with its process (unix(7)); elsewhere chance has to do.
+    """
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0tenantprofile-controlplane-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
