@@ -1,0 +1,152 @@
+"""One NetworkPolicySpec from a template, parameters and facts; or the reason why there is none.
+
+    body ── environment ──> text with placeholders ── placeholders ──> data ── rules ──> normal form
+
+Promises: the same input gives the same bytes; a value is never read as YAML; nothing that the rules
+refuse in templates comes out; defaults of the API server are explicit, so that what is applied is
+what is read back. Results are kept by what they depend on, because most templates render the same
+for every namespace of a profile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any, Final
+
+from tenantprofile.documents import Document, DocumentError
+from tenantprofile.policy.normalize import canonical, normalize
+from tenantprofile.policy.rules import check_spec, refused
+from tenantprofile.rendering.environment import Output, RunError
+from tenantprofile.rendering.errors import RenderError
+from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
+from tenantprofile.rendering.placeholders import SlotReader
+from tenantprofile.rendering.templates import Template
+
+__all__ = ["NamespaceFacts", "ProfileFacts", "RenderError", "Rendered", "render"]
+
+_MEMORY: Final = 4096
+_MANIFEST_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec")
+
+_memory: OrderedDict[tuple[str, ...], Rendered] = OrderedDict()
+_memory_lock: Final = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A rendered policy. The spec is shared between callers: copy it before changing it."""
+
+    spec: Mapping[str, Any]
+    canonical: bytes
+    """The bytes of `policy.normalize.canonical`, to compare with what was read back."""
+
+
+def render(
+    template: Template, parameters: Mapping[str, Any], namespace: NamespaceFacts, profile: ProfileFacts
+) -> Rendered:
+    """Renders a template with parameters that `parameters.resolve` gave. Raises RenderError."""
+    key = _key(template, parameters, namespace, profile)
+    with _memory_lock:
+        known = _memory.get(key)
+        if known is not None:
+            _memory.move_to_end(key)
+            return known
+    output = _run(template, parameters, namespace, profile)
+    spec = _judged(template, output, _document(template, output))
+    rendered = Rendered(spec, canonical(spec))
+    with _memory_lock:
+        _memory[key] = rendered
+        while len(_memory) > _MEMORY:
+            _memory.popitem(last=False)
+    return rendered
+
+
+def _key(
+    template: Template, parameters: Mapping[str, Any], namespace: NamespaceFacts, profile: ProfileFacts
+) -> tuple[str, ...]:
+    """Everything that the result can depend on, and nothing else."""
+    facts: list[Any] = []
+    for use in sorted(template.uses):
+        owner, _, field = use.partition(".")
+        fact = getattr(namespace if owner == "namespace" else profile, field)
+        facts.append([use, dict(fact) if isinstance(fact, Mapping) else fact])
+    return (template.digest, template.source, json.dumps([dict(parameters), facts], sort_keys=True))
+
+
+def _run(
+    template: Template, parameters: Mapping[str, Any], namespace: NamespaceFacts, profile: ProfileFacts
+) -> Output:
+    try:
+        return template.compiled.run(
+            dict(parameters),
+            {
+                "name": namespace.name,
+                "labels": dict(namespace.labels),
+                "annotations": dict(namespace.annotations),
+            },
+            {"name": profile.name, "parameters": dict(profile.parameters)},
+        )
+    except RunError as error:
+        raise RenderError(
+            "InvalidParameters" if error.refusal and error.parameter else "RenderFailed",
+            template.name,
+            template.source,
+            error.message,
+            template.line(error.line),
+            (error.parameter,) if error.parameter else (),
+        ) from None
+
+
+def _document(template: Template, output: Output) -> Document:
+    """The one document of a text."""
+
+    def failed(message: str, line: int) -> RenderError:
+        return RenderError(
+            "RenderFailed", template.name, template.source, message, _line(template, output, line)
+        )
+
+    try:
+        documents = list(SlotReader(output.text, template.source, output.slots))
+    except DocumentError as error:
+        raise failed(error.message, error.line) from None
+    if not documents or documents[0].data is None:
+        raise failed("renders nothing; expected one NetworkPolicySpec", 1)
+    if len(documents) > 1:
+        raise failed(
+            f"renders {len(documents)} documents; expected one NetworkPolicySpec", documents[1].line(())
+        )
+    document = documents[0]
+    if not isinstance(document.data, dict):
+        raise failed("renders no map; expected a NetworkPolicySpec with podSelector, policyTypes, …", 1)
+    for field in _MANIFEST_FIELDS:
+        if field in document.data:
+            raise failed(
+                f"renders a manifest with {field!r}; expected only what belongs under spec, because name,"
+                " namespace and labels are the operator's",
+                document.line((field,)),
+            )
+    return document
+
+
+def _judged(template: Template, output: Output, document: Document) -> Mapping[str, Any]:
+    findings = refused(check_spec(document.data))
+    if findings:
+        raise RenderError(
+            "PolicyRefused",
+            template.name,
+            template.source,
+            findings=[
+                replace(finding, line=_line(template, output, document.line(finding.path)))
+                for finding in findings
+            ],
+        )
+    return normalize(document.data)
+
+
+def _line(template: Template, output: Output, line: int) -> int | None:
+    """A line of the text as a line of the template's source."""
+    table = output.lines
+    return template.line(table[min(max(line, 1), len(table)) - 1]) if table else None

@@ -1,0 +1,141 @@
+"""Filters for the shapes that policies are made of.
+
+Each of them refuses an empty list, because an empty list of peers or ports allows everything, and
+gives the shape with nothing left to a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from tenantprofile.names import LABEL_NAMESPACE_NAME
+from tenantprofile.policy.addresses import contains, parse_cidr
+from tenantprofile.policy.validity import check_selector
+from tenantprofile.rendering.builtin_filters import FilterError, bounded, sequence
+
+
+def selector(value: Any, everything: bool = False) -> dict[str, Any]:
+    """Labels (`{app: web}`) or a LabelSelector as a LabelSelector.
+
+    An empty one, which would select everything, is refused unless `everything=true` is said.
+    """
+    if not isinstance(value, Mapping):
+        raise FilterError(f"found a {type(value).__name__}; expected labels or a label selector")
+    is_selector = bool(value) and all(key in ("matchLabels", "matchExpressions") for key in value)
+    made = dict(value) if is_selector else ({"matchLabels": dict(value)} if value else {})
+    for finding in check_selector(made):
+        raise FilterError(str(finding))
+    if not any(made.values()):
+        if not everything:
+            raise FilterError("an empty selector selects everything; name a label")
+        return {}
+    return {field: part for field, part in made.items() if part}
+
+
+def namespaces_named(value: Any) -> dict[str, Any]:
+    """Names of namespaces as a selector on `kubernetes.io/metadata.name`, which no tenant can set."""
+    names = [value] if isinstance(value, str) else list(dict.fromkeys(_strings(value, "a namespace's name")))
+    if not names:
+        raise FilterError("an empty list of namespaces; name at least one")
+    if len(names) == 1:
+        return {"matchLabels": {LABEL_NAMESPACE_NAME: names[0]}}
+    return {"matchExpressions": [{"key": LABEL_NAMESPACE_NAME, "operator": "In", "values": names}]}
+
+
+def peers(value: Any) -> list[dict[str, Any]]:
+    """Peers from items with `namespaces` (names) or `namespaceSelector`, and `podSelector`.
+
+    Within an item all conditions must hold; the items are alternatives. An item without `namespaces`
+    and `namespaceSelector` means pods of the policy's own namespace.
+    """
+    items = sequence(value)
+    if not items:
+        raise FilterError("an empty list of peers would allow everybody; name at least one")
+    return [_peer(item) for item in items]
+
+
+def _peer(item: Any) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise FilterError(f"found a {type(item).__name__} as a peer; expected a map")
+    unknown = set(item) - {"namespaces", "namespaceSelector", "podSelector"}
+    if unknown:
+        raise FilterError(
+            f"a peer has no {min(map(str, unknown))!r}; expected namespaces, namespaceSelector, podSelector"
+        )
+    if "namespaces" in item and "namespaceSelector" in item:
+        raise FilterError("a peer has either namespaces or namespaceSelector, not both")
+    peer: dict[str, Any] = {}
+    if "namespaces" in item:
+        peer["namespaceSelector"] = namespaces_named(item["namespaces"])
+    elif "namespaceSelector" in item:
+        peer["namespaceSelector"] = selector(item["namespaceSelector"], everything=True)
+    if "podSelector" in item:
+        peer["podSelector"] = selector(item["podSelector"], everything=True)
+    if not peer:
+        raise FilterError("a peer that names nobody; expected namespaces, namespaceSelector or podSelector")
+    return peer
+
+
+def ports(value: Any, *protocols: str) -> list[dict[str, Any]]:
+    """Ports from numbers, names, or maps with `port`, `endPort` and `protocol`.
+
+    A port that names no protocol gets each of the protocols that are given, or TCP.
+    """
+    items = [value] if isinstance(value, int | str | Mapping) else sequence(value)
+    if not items:
+        raise FilterError("an empty list of ports would allow every port; name at least one")
+    made: list[dict[str, Any]] = []
+    for item in items:
+        port = dict(item) if isinstance(item, Mapping) else {"port": item}
+        for protocol in [port["protocol"]] if "protocol" in port else protocols or ("TCP",):
+            entry = {**port, "protocol": protocol}
+            if entry not in made:
+                made.append(entry)
+    return made
+
+
+def cidrs(value: Any, exceptions: Any = ()) -> list[dict[str, Any]]:
+    """Address ranges as ipBlock peers; each exception goes to the range that contains it."""
+    ranges = list(dict.fromkeys([value] if isinstance(value, str) else _strings(value, "an address range")))
+    if not ranges:
+        raise FilterError("an empty list of address ranges would allow every address; name at least one")
+    parsed = {text: _network(text) for text in ranges}
+    holes: dict[str, list[str]] = {text: [] for text in ranges}
+    for exception in dict.fromkeys(_strings(exceptions, "an address range")):
+        inner = _network(exception)
+        homes = [text for text in ranges if contains(parsed[text], inner) and parsed[text] != inner]
+        if not homes:
+            raise FilterError(f"the exception {exception} is in none of {', '.join(ranges[:5])}")
+        for home in homes:
+            holes[home].append(exception)
+    return [
+        {"ipBlock": {"cidr": text, **({"except": holes[text]} if holes[text] else {})}} for text in ranges
+    ]
+
+
+def _network(text: str) -> Any:
+    found = parse_cidr(text)
+    if found is None or found.doubtful:
+        raise FilterError(f"{text[:64]!r} is not an address range like 10.50.0.0/24, without host bits")
+    return found.network
+
+
+def _strings(value: Any, what: str) -> list[str]:
+    items = sequence(value)
+    for item in items:
+        if not isinstance(item, str):
+            raise FilterError(f"found a {type(item).__name__}; expected {what}")
+    return items
+
+
+SHAPES: Final[dict[str, Callable[..., Any]]] = {
+    "selector": selector,
+    "namespaces_named": namespaces_named,
+    "peers": peers,
+    "ports": ports,
+    "cidrs": cidrs,
+}
+"""The filters as their reference page lists them; templates get them bounded."""
+
+FILTERS: Final = {name: bounded(function) for name, function in SHAPES.items()}
