@@ -21,6 +21,8 @@ LABEL_POLICY: Final = f"{GROUP}/policy"
 ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"
 ANNOTATION_PURPOSE: Final = f"{GROUP}/purpose"
 ANNOTATION_OWNER: Final = f"{GROUP}/owner"
+ANNOTATION_APPLIED: Final = f"{GROUP}/applied-digest"
+"""What the operator last wrote, as a digest: with it a change by others is told from a change of the profile."""
 ANNOTATION_ADOPT: Final = f"{GROUP}/adopt"
 """Set by a person on a foreign policy: the profile that may take it over."""
 

@@ -1,0 +1,44 @@
+"""`tenantprofile`: the operator and the tools around it, one command each."""
+
+from __future__ import annotations
+
+import click
+
+from tenantprofile import __version__
+from tenantprofile.cli.render import render
+from tenantprofile.cli.run import run
+from tenantprofile.cli.templates import templates
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TENANTPROFILE"},
+    epilog="Each option can also be given in the environment: --log-format of `run` is"
+    " TENANTPROFILE_RUN_LOG_FORMAT. Shell completion: see `tenantprofile completion --help`.",
+)
+@click.version_option(__version__, prog_name="tenantprofile")
+def main() -> None:
+    """Network isolation for every tenant namespace, declared once and kept."""
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell completion script.
+
+    For bash: source <(tenantprofile completion bash)
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.ClickException(f"no completion for {shell}")
+    click.echo(kind(main, {}, "tenantprofile", "_TENANTPROFILE_COMPLETE").source())
+
+
+main.add_command(run)
+main.add_command(render)
+main.add_command(templates)
+
+
+if __name__ == "__main__":
+    main()

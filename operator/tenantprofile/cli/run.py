@@ -1,0 +1,116 @@
+"""`tenantprofile run`: the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from tenantprofile.cli import logs
+
+
+@click.command()
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Run outside a cluster, with this kubeconfig file. Without it: the pod's service account.",
+)
+@click.option("--context", help="The context in the kubeconfig file; its current context by default.")
+@click.option(
+    "--namespace",
+    envvar=["TENANTPROFILE_RUN_NAMESPACE", "POD_NAMESPACE"],
+    default="tenantprofile-system",
+    show_default=True,
+    help="The operator's own namespace: holds the lease, and is left out of every profile.",
+)
+@click.option(
+    "--identity",
+    envvar=["TENANTPROFILE_RUN_IDENTITY", "POD_NAME"],
+    help="The name under which this process asks for the lease; unique per process. In a pod, its name.",
+)
+@click.option(
+    "--leader-elect/--no-leader-elect",
+    default=True,
+    show_default=True,
+    help="Write only while holding the lease; without, a second operator must be kept away otherwise.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 500),
+    default=32,
+    show_default=True,
+    help="Namespaces worked on at once.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(1, 1000),
+    default=48,
+    show_default=True,
+    help="Connections to the API server, and so the most requests in flight.",
+)
+@click.option(
+    "--comparison-interval",
+    type=click.FloatRange(min=5),
+    default=600.0,
+    show_default=True,
+    help="Seconds between two comparisons with the whole cluster, besides the watches (with jitter).",
+)
+@click.option(
+    "--probe-port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port of /livez and /readyz; 0 for none.",
+)
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+def run(
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str,
+    identity: str | None,
+    leader_elect: bool,
+    workers: int,
+    connections: int,
+    comparison_interval: float,
+    probe_port: int,
+    log_format: Literal["json", "text"],
+    log_level: str,
+) -> None:
+    """Run the operator, in a cluster or outside one.
+
+    It ends on SIGTERM or SIGINT, giving its lease back, and with exit code 2 when it cannot go on.
+    """
+    # Imported here: the other commands need neither Kopf nor a cluster.
+    from tenantprofile.cluster.credentials import CredentialsError
+    from tenantprofile.controller.lease import LeaseLost
+    from tenantprofile.controller.operator import Settings
+    from tenantprofile.controller.operator import run as run_operator
+
+    logs.configure(log_format, log_level)
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
+        identity=identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}",
+        leader_election=leader_elect,
+        workers=workers,
+        connections=connections,
+        comparison_interval=comparison_interval,
+        probe_port=probe_port,
+    )
+    try:
+        asyncio.run(run_operator(settings))
+    except (CredentialsError, LeaseLost, OSError) as error:
+        click.echo(f"tenantprofile run: {error}", err=True)
+        raise SystemExit(2) from error

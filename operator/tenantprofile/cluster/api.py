@@ -1,0 +1,289 @@
+"""A small typed client for the few calls that the operator makes by the thousand.
+
+One aiohttp session with a bounded number of connections. `Retry-After` is obeyed for all writes at
+once: when the API server asks one caller to wait, the others are part of the reason. Nothing is
+retried here; whoever called knows whether the call still makes sense (the queue backs off per key).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+
+from tenantprofile.cluster.credentials import Credentials
+from tenantprofile.names import API_VERSION, FIELD_MANAGER
+
+Object = dict[str, Any]
+
+POLICIES: Final = "/apis/networking.k8s.io/v1/networkpolicies"
+NAMESPACES: Final = "/api/v1/namespaces"
+PROFILES: Final = f"/apis/{API_VERSION}/tenantprofiles"
+TEMPLATES: Final = f"/apis/{API_VERSION}/policytemplates"
+
+PAGE: Final = 500
+"""Objects per page of a list: what client-go's reflector asks for as well."""
+LONGEST_PAUSE: Final = 60.0
+"""Seconds; a longer Retry-After is cut to this, so that a wrong header cannot stop the operator."""
+
+
+def policies_in(namespace: str) -> str:
+    """The path of a namespace's NetworkPolicies."""
+    return f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
+
+
+class ApiError(Exception):
+    """The API server refused, or could not be reached (status 0)."""
+
+    def __init__(
+        self, status: int, reason: str, message: str, *, retry_after: float | None = None, body: Any = None
+    ) -> None:
+        super().__init__(f"{status} {reason}: {message}" if status else message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        self.body = body
+
+    @property
+    def namespace_is_going(self) -> bool:
+        """A namespace that is gone or terminating takes no more objects: nothing is left to do there."""
+        if self.status == 404:
+            return True
+        causes = ((self.body or {}).get("details") or {}).get("causes") or []
+        return self.status == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+
+
+class Gone(Exception):
+    """410: the resource version is too old to watch from; the list must be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; `resource_version` is the same on every page and is where a watch begins."""
+
+    items: list[Object]
+    resource_version: str
+    remaining: int
+
+
+class Api:
+    """Requests to one API server under one identity."""
+
+    def __init__(self, credentials: Credentials, *, connections: int = 40) -> None:
+        self._credentials = credentials
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.writes = 0
+
+    async def __aenter__(self) -> Self:
+        context = self._credentials.ssl_context()
+        self._session = aiohttp.ClientSession(
+            self._credentials.server,
+            connector=aiohttp.TCPConnector(
+                # A few more than the writers: watches hold theirs for long.
+                limit=self._connections + 8,
+                ssl=context if context is not None else True,
+                keepalive_timeout=60,
+            ),
+            timeout=aiohttp.ClientTimeout(total=60, sock_connect=10),
+            headers={"Accept": "application/json", "User-Agent": FIELD_MANAGER},
+            # Bodies are compressed by the API server above 128 kB, which costs more than it saves nearby.
+            auto_decompress=True,
+            skip_auto_headers=("Accept-Encoding",),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    # --- reads ---
+
+    async def get(self, path: str) -> Object:
+        """One object. Raises ApiError."""
+        return await self._request("GET", path)
+
+    async def pages(self, path: str, *, selector: str | None = None) -> AsyncIterator[Page]:
+        """A list in pages of 500. Raises ApiError; Gone when the continue token has expired."""
+        params = {"limit": str(PAGE)}
+        if selector:
+            params["labelSelector"] = selector
+        while True:
+            try:
+                answer = await self._request("GET", path, params=params)
+            except ApiError as error:
+                if error.status == 410:
+                    raise Gone from error
+                raise
+            meta = answer.get("metadata") or {}
+            yield Page(
+                answer.get("items") or [],
+                str(meta.get("resourceVersion", "")),
+                int(meta.get("remainingItemCount") or 0),
+            )
+            if not meta.get("continue"):
+                return
+            params["continue"] = meta["continue"]
+
+    async def watch(
+        self, path: str, resource_version: str, *, selector: str | None = None, silence: float = 90.0
+    ) -> AsyncIterator[Object]:
+        """Watch events, bookmarks included, until the server ends the stream.
+
+        `silence`: seconds without a byte after which the stream counts as dead; the server sends a
+        bookmark about once a minute. Raises Gone and ApiError.
+        """
+        params = {
+            "watch": "1",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": "290",
+        }
+        if selector:
+            params["labelSelector"] = selector
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
+        try:
+            async with self._open.get(
+                path, params=params, headers=await self._headers(), timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    raise await self._refusal(response)
+                async for line in _lines(response.content):
+                    event: Object = json.loads(line)
+                    if event.get("type") == "ERROR":
+                        status = event.get("object") or {}
+                        if status.get("code") == 410:
+                            raise Gone
+                        raise ApiError(
+                            int(status.get("code") or 500),
+                            str(status.get("reason", "")),
+                            str(status.get("message", "")),
+                        )
+                    yield event
+        except ApiError as error:
+            if error.status == 410:
+                raise Gone from error
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", f"watch of {path} broke: {error!r}") from error
+
+    # --- writes ---
+
+    async def create(self, path: str, body: bytes | Mapping[str, Any]) -> Object:
+        """POST. Raises ApiError (409 AlreadyExists)."""
+        return await self._write("POST", path, body)
+
+    async def replace(self, path: str, body: bytes | Mapping[str, Any]) -> Object:
+        """PUT of the whole object; the body carries the resourceVersion that it is based on."""
+        return await self._write("PUT", path, body)
+
+    async def merge(self, path: str, body: Mapping[str, Any]) -> Object:
+        """PATCH with a JSON merge patch (RFC 7386)."""
+        return await self._write("PATCH", path, body, content_type="application/merge-patch+json")
+
+    async def delete(self, path: str, *, uid: str, resource_version: str) -> None:
+        """DELETE of exactly the object that was seen: another one, or a changed one, answers 409."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid, "resourceVersion": resource_version},
+        }
+        await self._write("DELETE", path, options)
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Mapping[str, Any],
+        *,
+        content_type: str = "application/json",
+    ) -> Object:
+        await self._writable.wait()
+        self.writes += 1
+        data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
+        params = None if method == "DELETE" else {"fieldManager": FIELD_MANAGER}
+        try:
+            return await self._request(method, path, params=params, data=data, content_type=content_type)
+        except ApiError as error:
+            if error.retry_after is not None:
+                self._pause(error.retry_after)
+            raise
+
+    def _pause(self, seconds: float) -> None:
+        """Hold every write back; readers go on."""
+        if self._writable.is_set():
+            self._writable.clear()
+            asyncio.get_running_loop().call_later(min(seconds, LONGEST_PAUSE), self._writable.set)
+
+    # --- the wire ---
+
+    @property
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the client is used as a context manager")
+        return self._session
+
+    async def _headers(self) -> dict[str, str]:
+        authorization = await self._credentials.authorization()
+        return {"Authorization": authorization} if authorization else {}
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        content_type: str | None = None,
+    ) -> Object:
+        headers = await self._headers()
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        try:
+            async with self._open.request(
+                method, path, params=params, data=data, headers=headers
+            ) as response:
+                if response.status >= 400:
+                    raise await self._refusal(response)
+                answer: Object = json.loads(await response.read())
+                return answer
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
+        raw = await response.read()
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            # A proxy in front of the API server answers in its own words.
+            body = {"message": raw[:200].decode(errors="replace")}
+        if response.status == 401:
+            await self._credentials.renew()
+        retry_after = response.headers.get("Retry-After", "")
+        return ApiError(
+            response.status,
+            str(body.get("reason") or response.reason or ""),
+            str(body.get("message", "")),
+            retry_after=float(retry_after) if retry_after.isdigit() else None,
+            body=body,
+        )
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length; aiohttp's own iterator refuses those over 128 kB."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line

@@ -1,0 +1,174 @@
+"""The operator as a process: everything started in order, watched, and ended together.
+
+Order: probes first (they answer during everything else), then Kopf's doors and the first comparison
+side by side, then, once this operator holds the lease and knows everything, the workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import kopf
+
+from tenantprofile.cluster.api import Api
+from tenantprofile.cluster.credentials import Credentials
+from tenantprofile.cluster.policies import PolicyCache, PolicyInformer
+from tenantprofile.controller import handlers
+from tenantprofile.controller.board import StatusBoard
+from tenantprofile.controller.controller import Controller
+from tenantprofile.controller.events import EventRecorder
+from tenantprofile.controller.lease import Lease
+from tenantprofile.controller.probes import ProbeServer
+from tenantprofile.controller.queue import Priority, WorkQueue
+from tenantprofile.controller.reconcile import Reconciler
+from tenantprofile.controller.state import State
+
+logger = logging.getLogger(__name__)
+
+STALE: Final = 300.0
+"""Seconds without a sign of life on the policy watch; a bookmark comes about once a minute."""
+STUCK: Final = 120.0
+"""Seconds that an urgent key may wait."""
+KOPF_PAUSE: Final = 2.0
+"""Seconds before Kopf is started again after it ended by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the operator runs; each field is a flag of `tenantprofile run`, which documents it."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str = "tenantprofile-system"
+    identity: str = ""
+    leader_election: bool = True
+    workers: int = 32
+    connections: int = 48
+    comparison_interval: float = 600.0
+    probe_port: int = 8080
+
+
+async def run(settings: Settings) -> None:
+    """Run until a signal. Raises CredentialsError, LeaseLost, OSError (a port that is taken)."""
+    credentials = await Credentials.load(settings.kubeconfig, settings.context)
+    async with Api(credentials, connections=settings.connections) as api:
+        await _Operator(settings, credentials, api).run()
+
+
+class _Operator:
+    def __init__(self, settings: Settings, credentials: Credentials, api: Api) -> None:
+        clock = time.monotonic
+        self._settings = settings
+        self._credentials = credentials
+        self._api = api
+        self._clock = clock
+        self._state = State(operator_namespace=settings.namespace)
+        self._cache = PolicyCache()
+        self._queue = WorkQueue(clock)
+        self._board = StatusBoard(api, self._state)
+        self._events = EventRecorder(api, clock)
+        self._controller = Controller(api, self._state, self._cache, self._queue, self._board, clock)
+        self._reconciler = Reconciler(api, self._state, self._cache, self._board, self._events, clock)
+        self._informer = PolicyInformer(api, self._cache, self._policy_changed, clock)
+        self._lease = Lease(
+            api,
+            namespace=settings.namespace,
+            name="tenantprofile-operator",
+            identity=settings.identity,
+            clock=clock,
+        )
+        self._may_write = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    def _policy_changed(self, namespace: str, name: str, body: Any) -> None:
+        if self._state.complete:
+            # Before that, a difference says nothing about who made it: nothing was known yet.
+            self._reconciler.noticed(namespace, name, body)
+            self._queue.add(namespace, Priority.HIGH)
+
+    async def run(self) -> None:
+        probes = ProbeServer(
+            self._settings.probe_port,
+            live=(self._stream_is_stale, self._queue_is_stuck, self._comparison_is_late),
+            ready=(self._caches_are_incomplete,),
+        )
+        await probes.start()
+        tasks: list[Coroutine[Any, Any, None]] = [
+            self._doors(),
+            self._informer.run(),
+            self._controller.keep_comparing(self._informer, self._settings.comparison_interval),
+            self._events.run(),
+            self._board.run(self._may_write.is_set),
+            self._allow_writes(),
+            *(
+                self._controller.work(self._reconciler, self._may_write)
+                for _ in range(self._settings.workers)
+            ),
+        ]
+        if self._settings.leader_election:
+            tasks.append(self._lease.run())
+        else:
+            self._lease.leading.set()
+        running = [asyncio.create_task(task) for task in tasks]
+        try:
+            # The doors end on a signal; anything else that ends has failed.
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
+        finally:
+            self._may_write.clear()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await probes.stop()
+
+    async def _allow_writes(self) -> None:
+        await self._lease.leading.wait()
+        while not (self._state.complete and self._cache.complete):
+            await asyncio.sleep(0.02)
+        self._may_write.set()
+        logger.info("everything is known: the workers start")
+        await asyncio.Event().wait()
+
+    async def _doors(self) -> None:
+        """Kopf, until a signal. It ends by itself on watch errors other than 410; then it starts again."""
+        while True:
+            stopped = asyncio.Event()
+            try:
+                await kopf.operator(
+                    registry=handlers.registry(self._controller, self._credentials),
+                    clusterwide=True,
+                    standalone=True,
+                    stop_flag=stopped,
+                )
+            except Exception as error:
+                logger.warning("the watch on profiles and namespaces broke (%r); starting it again", error)
+                await asyncio.sleep(KOPF_PAUSE)
+            else:
+                return
+
+    # --- probes ---
+
+    def _stream_is_stale(self) -> str | None:
+        silence = self._clock() - self._informer.last_contact
+        return f"nothing heard on the policy watch for {silence:.0f} s" if silence > STALE else None
+
+    def _queue_is_stuck(self) -> str | None:
+        waited = self._queue.oldest() if self._may_write.is_set() else 0.0
+        return f"an urgent namespace has waited for {waited:.0f} s" if waited > STUCK else None
+
+    def _comparison_is_late(self) -> str | None:
+        age = self._clock() - self._controller.compared_at
+        limit = max(3 * self._settings.comparison_interval, STALE)
+        return f"no full comparison for {age:.0f} s" if age > limit else None
+
+    def _caches_are_incomplete(self) -> str | None:
+        if self._state.complete and self._cache.complete:
+            return None
+        return "the first comparison with the whole cluster has not ended"

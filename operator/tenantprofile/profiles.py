@@ -1,0 +1,187 @@
+"""TenantProfile as a value: parsed once, checked in full, then only read.
+
+The CRD's schema and CEL rules refuse most of what is wrong before it is stored; this module does not
+rely on that, because profiles also come from files, and from clusters with an older CRD.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import dumps
+from typing import Any, Final, Literal
+
+from tenantprofile.names import MAX_LABEL_VALUE, SYSTEM_NAMESPACES
+from tenantprofile.selectors import Selector, SelectorError, parse_selector
+
+_DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_DNS_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be used; each complaint names the field, what was found, what would be right."""
+
+    def __init__(self, profile: str, complaints: list[str]) -> None:
+        super().__init__(f"TenantProfile {profile}: " + "; ".join(complaints))
+        self.profile = profile
+        self.complaints = complaints
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEntry:
+    """One item of `spec.policies`: a template with parameters, under a name that is unique in the profile."""
+
+    name: str
+    template: str
+    parameters: Mapping[str, Any]
+    purpose: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A parsed TenantProfile. `spec_key` is equal for equal specs, whatever their key order."""
+
+    name: str
+    uid: str
+    generation: int
+    selector: Selector
+    excluded: frozenset[str]
+    included_system: frozenset[str]
+    entries: tuple[PolicyEntry, ...]
+    parameters: Mapping[str, Any]
+    drift: Literal["Repair", "Report"]
+    deletion_policy: Literal["Delete", "Retain"]
+    suspend: bool
+    spec_key: str
+
+    def object_name(self, entry: str) -> str:
+        """The NetworkPolicy's name. An entry's name has no dots, so no two profiles can meet in one."""
+        return f"{self.name}.{entry}"
+
+    def selects(self, namespace: str, labels: Mapping[str, str], *, operator_namespace: str = "") -> bool:
+        """Whether a namespace is the profile's; the system's and the operator's own only when named."""
+        if namespace in self.excluded:
+            return False
+        system = namespace in SYSTEM_NAMESPACES or namespace == operator_namespace
+        if system and namespace not in self.included_system:
+            return False
+        return self.selector.matches(labels)
+
+
+def parse_profile(raw: Mapping[str, Any]) -> Profile:
+    """A TenantProfile object, as the API server or a file gives it. Raises ProfileError with all complaints."""
+    metadata = raw.get("metadata") or {}
+    name = str(metadata.get("name") or "")
+    complaints: list[str] = []
+    if not _DNS_SUBDOMAIN.fullmatch(name) or len(name) > MAX_LABEL_VALUE:
+        complaints.append(
+            f"metadata.name: found {name!r}; expected a DNS name of at most {MAX_LABEL_VALUE} characters"
+            " (it becomes a label value)"
+        )
+    spec = raw.get("spec")
+    if not isinstance(spec, Mapping):
+        raise ProfileError(name, [*complaints, f"spec: found {spec!r}; expected a map"])
+    selector = _selector(spec, complaints)
+    entries = _entries(spec.get("policies"), complaints)
+    drift = _one_of(spec, "drift", ("Repair", "Report"), complaints)
+    deletion_policy = _one_of(spec, "deletionPolicy", ("Delete", "Retain"), complaints)
+    parameters = _map(spec.get("parameters"), "spec.parameters", complaints)
+    suspend = spec.get("suspend") or False
+    if not isinstance(suspend, bool):
+        complaints.append(f"spec.suspend: found {suspend!r}; expected true or false")
+    excluded = _names(spec, "excludedNamespaces", complaints)
+    included_system = _names(spec, "includedSystemNamespaces", complaints)
+    if complaints:
+        raise ProfileError(name, complaints)
+    return Profile(
+        name=name,
+        uid=str(metadata.get("uid") or ""),
+        generation=int(metadata.get("generation") or 0),
+        selector=selector,
+        excluded=excluded,
+        included_system=included_system,
+        entries=tuple(entries),
+        parameters=parameters,
+        drift=drift,  # type: ignore[arg-type]
+        deletion_policy=deletion_policy,  # type: ignore[arg-type]
+        suspend=bool(suspend),
+        spec_key=dumps(spec, sort_keys=True),
+    )
+
+
+def _selector(spec: Mapping[str, Any], complaints: list[str]) -> Selector:
+    raw = spec.get("namespaceSelector")
+    select_all = spec.get("selectAllNamespaces") or False
+    try:
+        selector = parse_selector(raw)
+    except SelectorError as error:
+        complaints.append(f"spec.namespaceSelector{'.' if error.path else ''}{error}")
+        return Selector()
+    if selector.is_everything and select_all is not True:
+        complaints.append(
+            f"spec.namespaceSelector: found {raw!r}, which selects every namespace; name labels, or say"
+            " selectAllNamespaces: true"
+        )
+    if not selector.is_everything and select_all:
+        complaints.append(
+            "spec.selectAllNamespaces: found true beside a namespaceSelector that is not empty; drop one of them"
+        )
+    return selector
+
+
+def _entries(raw: object, complaints: list[str]) -> list[PolicyEntry]:
+    if not isinstance(raw, list) or not raw:
+        complaints.append(f"spec.policies: found {raw!r}; expected a list of at least one policy")
+        return []
+    entries: list[PolicyEntry] = []
+    seen: set[str] = set()
+    for index, item in enumerate(raw):
+        path = f"spec.policies[{index}]"
+        if not isinstance(item, Mapping) or not isinstance(item.get("template"), str):
+            complaints.append(f"{path}: found {item!r}; expected a map with at least `template`")
+            continue
+        name = item.get("name") or item["template"]
+        if not isinstance(name, str) or not _DNS_LABEL.fullmatch(name):
+            complaints.append(
+                f"{path}.name: found {name!r}; expected a DNS label (lower case letters, digits and '-')"
+            )
+            continue
+        if name in seen:
+            complaints.append(f"{path}.name: found {name!r} a second time; give each policy its own name")
+        seen.add(name)
+        entries.append(
+            PolicyEntry(
+                name=name,
+                template=item["template"],
+                parameters=_map(item.get("parameters"), f"{path}.parameters", complaints),
+                purpose=str(item.get("purpose") or ""),
+                owner=str(item.get("owner") or ""),
+            )
+        )
+    return entries
+
+
+def _one_of(spec: Mapping[str, Any], field: str, values: tuple[str, str], complaints: list[str]) -> str:
+    value = spec.get(field) or values[0]
+    if value not in values:
+        complaints.append(f"spec.{field}: found {value!r}; expected {' or '.join(values)}")
+    return str(value)
+
+
+def _map(raw: object, path: str, complaints: list[str]) -> Mapping[str, Any]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        complaints.append(f"{path}: found {raw!r}; expected a map")
+        return {}
+    return raw
+
+
+def _names(spec: Mapping[str, Any], field: str, complaints: list[str]) -> frozenset[str]:
+    raw = spec.get(field) or []
+    if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
+        complaints.append(f"spec.{field}: found {raw!r}; expected a list of namespace names")
+        return frozenset()
+    return frozenset(raw)
