@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,6 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "deploy" / "base"
 NAMESPACE = "tenantprofile-system"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:tenantprofile-operator"
-
-
-@pytest.fixture(scope="session")
-def cp() -> Iterator[ControlPlane]:
-    with ControlPlane() as plane:
-        yield plane
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,6 @@ API = "tenantprofile.dev/v1alpha1"
 NAMES = "names have lower-case letters, digits and"
 
 
-@pytest.fixture(scope="session")
-def cp() -> Iterator[ControlPlane]:
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        yield plane
-
-
 def profile(name: str = "payments", **spec: Any) -> dict[str, Any]:
     """A good profile with some fields changed; a field given as None is left out."""
     good: dict[str, Any] = {
@@ -430,3 +422,9 @@ def test_kubectl_explain_has_something_to_say(cp: ControlPlane, path: str) -> No
     # The API server publishes a new kind's schema a moment after it serves the kind.
     cp.kubectl("wait", "--for=condition=Established", "crd", "--all")
     assert "DESCRIPTION" in cp.kubectl("explain", path).stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_api_server_takes_every_example(cp: ControlPlane, path: Path) -> None:
+    done = cp.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(path))
+    assert not done.stderr
