@@ -47,9 +47,12 @@ def _ipv6_cidr(value: Any) -> None:
 def _ip(value: Any) -> None:
     if isinstance(value, str):
         try:
+            scoped = "%" in value
             ipaddress.ip_address(value)
         except ValueError:
             raise ValueError("not an address") from None
+        if scoped:
+            raise ValueError("is an address with a zone, which means something on one machine only")
 
 
 def _dns_label(value: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from jinja2 import Environment, meta, nodes
+from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
 from tenantprofile.policy.findings import nearest
@@ -93,14 +93,16 @@ def prepare(tree: nodes.Template, environment: Environment) -> tuple[frozenset[s
     parameters = frozenset(_parameters_named(tree))
     _Rewriter().visit(tree)
     tree.set_environment(environment)
-    unknown = meta.find_undeclared_variables(tree) - VARIABLES
-    if unknown:
-        name = min(unknown)
-        line = next((n.lineno for n in tree.find_all(nodes.Name) if n.name == name), 1)
-        raise LanguageError(
-            line,
-            f"unknown name {name!r}{nearest(name, VARIABLES)}; templates see params, namespace and profile",
-        )
+    names = list(tree.find_all(nodes.Name))
+    # A name that is set in another branch is left to the run, which is strict about undefined ones.
+    known = VARIABLES | {"loop"} | {name.name for name in names if name.ctx == "store"}
+    for name in names:
+        if name.name not in known:
+            raise LanguageError(
+                name.lineno or 1,
+                f"unknown name {name.name!r}{nearest(name.name, known)};"
+                " templates see params, namespace and profile",
+            )
     return uses, parameters
 
 

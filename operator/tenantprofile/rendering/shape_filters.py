@@ -95,23 +95,50 @@ def ports(value: Any, *protocols: str) -> list[dict[str, Any]]:
     return made
 
 
-def cidrs(value: Any, exceptions: Any = ()) -> list[dict[str, Any]]:
-    """Address ranges as ipBlock peers; each exception goes to the range that contains it."""
+def cidrs(value: Any, exceptions: Any = (), where_inside: Any = ()) -> list[dict[str, Any]]:
+    """Address ranges as ipBlock peers; each exception goes to the range that contains it.
+
+    Exceptions in `where_inside` are taken where a range contains them, and otherwise left out. With
+    exceptions the ranges must not overlap: the other range would allow what was excepted.
+    """
     ranges = list(dict.fromkeys([value] if isinstance(value, str) else _strings(value, "an address range")))
     if not ranges:
         raise FilterError("an empty list of address ranges would allow every address; name at least one")
     parsed = {text: _network(text) for text in ranges}
-    holes: dict[str, list[str]] = {text: [] for text in ranges}
-    for exception in dict.fromkeys(_strings(exceptions, "an address range")):
+    holes: dict[str, dict[str, Any]] = {text: {} for text in ranges}
+    for exception in _strings(exceptions, "an address range"):
         inner = _network(exception)
         homes = [text for text in ranges if contains(parsed[text], inner) and parsed[text] != inner]
         if not homes:
             raise FilterError(f"the exception {exception} is in none of {', '.join(ranges[:5])}")
         for home in homes:
-            holes[home].append(exception)
+            holes[home][exception] = inner
+    for exception in _strings(where_inside, "an address range"):
+        inner = _network(exception)
+        for home, taken in holes.items():
+            fits = contains(parsed[home], inner) and parsed[home] != inner
+            if fits and not any(contains(hole, inner) for hole in taken.values()):
+                taken[exception] = inner
+    if any(holes.values()):
+        _disjoint(parsed)
     return [
-        {"ipBlock": {"cidr": text, **({"except": holes[text]} if holes[text] else {})}} for text in ranges
+        {"ipBlock": {"cidr": text, **({"except": list(holes[text])} if holes[text] else {})}}
+        for text in ranges
     ]
+
+
+def _disjoint(parsed: Mapping[str, Any]) -> None:
+    # Ranges either nest or are apart, so after sorting an overlap is always with the widest before it.
+    widest = None
+    for text, network in sorted(
+        parsed.items(), key=lambda item: (item[1].version, int(item[1].network_address), item[1].prefixlen)
+    ):
+        if widest is not None and contains(widest[1], network):
+            raise FilterError(
+                f"{widest[0]} and {text} overlap, and one of them has exceptions (its own, or the metadata"
+                " addresses); some engines get that wrong: make the ranges disjoint"
+            )
+        widest = (text, network)
 
 
 def _network(text: str) -> Any:
