@@ -1,0 +1,67 @@
+"""The generated reference pages."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SOURCES = ("docs", "crds", "templates", "examples", "operator")
+
+
+def generate(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "docs" / "generate.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def pages(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "docs" / "reference").glob("*.md")}
+
+
+def test_the_pages_say_what_the_sources_say() -> None:
+    done = generate(ROOT, "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_same_sources_give_the_same_bytes(copy: Path) -> None:
+    before = pages(copy)
+    shutil.rmtree(copy / "docs" / "reference")
+
+    done = generate(copy)
+
+    assert done.returncode == 0, done.stderr
+    assert {name: text for name, text in before.items() if name in pages(copy)} == pages(copy)
+    assert set(pages(copy)) >= {"tenantprofile.md", "policytemplate.md", "templates.md"}
+
+
+def test_a_stale_page_is_named_and_not_written_by_a_check(copy: Path) -> None:
+    crd = copy / "crds" / "tenantprofile.dev_tenantprofiles.yaml"
+    crd.write_text(crd.read_text().replace("auditors read it", "somebody reads it"))
+    before = pages(copy)
+
+    done = generate(copy, "--check")
+
+    assert done.returncode == 1
+    assert "docs/reference/tenantprofile.md is not what its source says" in done.stderr
+    assert pages(copy) == before
+
+
+def test_a_field_without_a_description_is_an_error(copy: Path) -> None:
+    crd = copy / "crds" / "tenantprofile.dev_tenantprofiles.yaml"
+    crd.write_text(crd.read_text().replace("description: The label's key.", "description: ''"))
+
+    done = generate(copy, "--check")
+
+    assert done.returncode not in (0, 1), "an error is no stale page"
+    assert "namespaceSelector.matchExpressions[].key has no description" in done.stderr
