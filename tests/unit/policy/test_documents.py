@@ -1,0 +1,80 @@
+"""YAML is read as kubectl reads it, and strictly; every value knows its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenantprofile.documents import DocumentError, read_documents
+
+
+def read(text: str) -> object:
+    (document,) = read_documents(text, "file.yaml")
+    return document.data
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("on", True),
+        ("No", False),
+        ("~", None),
+        ("'on'", "on"),
+        ("017", 15),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("0b101", 5),
+        ("1_000", 1000),
+        ("08", 8.0),
+        ("1e3", 1000.0),
+        ("-.5", -0.5),
+        ("0o", "0o"),
+        ("12:30:45", "12:30:45"),
+        ("2020-01-01", "2020-01-01"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("18446744073709551616", 18446744073709551616.0),
+        ("1" * 400, "1" * 400),
+    ],
+)
+def test_a_plain_scalar_means_what_it_means_to_kubectl(text: str, value: object) -> None:
+    found = read(f"a: {text}")
+    assert found == {"a": value}
+    assert type(found["a"]) is type(value)  # type: ignore[index]
+
+
+def test_keys_become_strings() -> None:
+    assert read("1: a\ntrue: b\n'2': c") == {"1": "a", "true": "b", "2": "c"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a: 1\nb: 2\na: 3", 3, "key 'a' a second time; the first is in line 1"),
+        ("a: 1\n1: x\n'1': y", 3, "second time"),
+        ("a: &x 1", 1, "anchor"),
+        ("a: 1\nb: *x", 2, "alias"),
+        ("a: !!str 1", 1, "tag"),
+        ("a: !Ref x", 1, "tag"),
+        ("%TAG ! tag:example.com,2000:\n---\na: 1", 1, "TAG"),
+        ("a:\n  <<: {b: 1}", 2, "merge"),
+        ("? [a]\n: 1", 1, "as a key"),
+        ("~: 1", 1, "as a key"),
+        ("a: .inf", 1, "JSON"),
+        ("a: [", 2, "not YAML"),
+        ("a: b\nc: \x07", 2, "control characters"),
+        ("[" * 1000, 1, "levels of nesting"),
+    ],
+)
+def test_what_two_readers_may_read_differently_is_refused_with_its_line(
+    text: str, line: int, words: str
+) -> None:
+    with pytest.raises(DocumentError, match=words) as raised:
+        read_documents(text, "file.yaml")
+    assert (raised.value.file, raised.value.line) == ("file.yaml", line)
+
+
+def test_every_value_has_a_position_and_the_next_thing_around_it_stands_in_for_what_was_not_written() -> None:
+    first, second = read_documents("a:\n  - b: 1\n    c: {d: 2}\n---\n---\ne: 3\n")
+    assert first.position(("a", 0, "c", "d")) == (3, 9)
+    assert first.line(("a", 0, "c", "missing", 7)) == 3
+    assert second.data == {"e": 3}
+    assert second.line(("e",)) == 6
