@@ -362,15 +362,25 @@ def test_what_is_only_wide_is_not_refused_in_templates() -> None:
     assert refused(findings) == []
 
 
+FIELDS = (
+    *(
+        "podSelector",
+        "namespaceSelector",
+        "ipBlock",
+        "matchLabels",
+        "matchExpressions",
+        "from",
+        "to",
+        "ports",
+    ),
+    *("port", "endPort", "cidr", "except", "key", "operator", "values", "ingress", "egress"),
+)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                "podSelector namespaceSelector ipBlock matchLabels matchExpressions from to ports port"
-                " endPort cidr except key operator values ingress egress".split()
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=4,
         )
