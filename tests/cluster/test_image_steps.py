@@ -183,6 +183,12 @@ def test_the_image_runs_the_operator_and_says_its_version(image: Image, tmp_path
     assert "run" in image.run("tenantprofile", "--help", directory=tmp_path)
 
 
+def test_the_image_finds_its_templates(image: Image, tmp_path: Path) -> None:
+    listed = image.run("tenantprofile", "templates", directory=tmp_path)
+    for path in (ROOT / "templates").glob("*.yaml.j2"):
+        assert path.name.removesuffix(".yaml.j2") in listed
+
+
 def test_templates_and_crds_are_inside(image: Image, tmp_path: Path) -> None:
     script = (
         "import json, importlib.resources as r; b = r.files('tenantprofile').joinpath('builtin');"
