@@ -67,7 +67,13 @@ class Client:
         self._connection: http.client.HTTPSConnection | None = None
 
     def request(
-        self, method: str, path: str, body: object = None, *, content_type: str = "application/json", **query: str
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = "application/json",
+        **query: str,
     ) -> Object:
         """One request. Raises Refused, and OSError when the API server is away."""
         target = f"{path}?{urlencode(query)}" if query else path

@@ -119,8 +119,11 @@ class _EntryPlan:
         self._entry = entry
         self.name = entry.name
         self._kept: dict[tuple[Any, ...], DesiredPolicy | Refusal] = {}
+        # What failed everywhere yielded nothing to fall back on; of the others, a few are enough,
+        # because without an end the chain would grow with every edit.
+        while previous is not None and previous.failed is not None:
+            previous = previous._previous
         self._previous = previous
-        # A few steps back are enough; without an end, the chain would grow with every edit.
         oldest = previous
         for _ in range(3):
             oldest = oldest._previous if oldest is not None else None

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from client import ALL_POLICIES, NAMESPACES, PROFILES, TEMPLATES, Client, Object, eventually, policies_of
+from controlplane import NO_CONTROLLER_MANAGER, ControlPlane
 from operatorprocess import OperatorProcess, install
 from referee import Referee
-
-from controlplane import NO_CONTROLLER_MANAGER, ControlPlane
 
 SYSTEM = {"default", "kube-system", "kube-public", "kube-node-lease", "tenantprofile-system"}
 
@@ -58,7 +58,12 @@ class World:
         wanted = {"tenant": self.tag} | labels
         self.client.create(
             NAMESPACES,
-            {"metadata": {"name": name, "labels": {k: v for k, v in wanted.items() if v} | {"made-by": "test"}}},
+            {
+                "metadata": {
+                    "name": name,
+                    "labels": {k: v for k, v in wanted.items() if v} | {"made-by": "test"},
+                }
+            },
         )
         return name
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from client import Object, eventually, policies_of
+from cluster.conftest import World, quiet
 from operatorprocess import OperatorProcess
 from referee import Referee
-
-from cluster.conftest import World, quiet
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -104,14 +104,14 @@ def test_foreign_labels_and_annotations_are_kept(world: World, policy: tuple[str
     # and a change of the profile keeps them as well
     world.profile({"template": DENY, "purpose": "changed"}, "dns-egress")
     eventually(
-        lambda: world.policy(namespace, name)["metadata"]["annotations"]["tenantprofile.dev/purpose"] == "changed"
+        lambda: (
+            world.policy(namespace, name)["metadata"]["annotations"]["tenantprofile.dev/purpose"] == "changed"
+        )
     )
     assert world.policy(namespace, name)["metadata"]["labels"]["cost-centre"] == "42"
 
 
-def test_foreign_metadata_alone_is_no_drift(
-    world: World, policy: tuple[str, str], referee: Referee
-) -> None:
+def test_foreign_metadata_alone_is_no_drift(world: World, policy: tuple[str, str], referee: Referee) -> None:
     namespace, name = policy
     world.client.merge(f"{policies_of(namespace)}/{name}", {"metadata": {"labels": {"cost-centre": "42"}}})
     seen = quiet(referee, 1.5)
@@ -135,7 +135,9 @@ def test_with_report_drift_is_told_and_left(world: World, referee: Referee) -> N
     namespace = world.namespace()
     world.has(namespace, f"{profile}.{DENY}", f"{profile}.dns-egress")
     world.is_ready()
-    world.client.merge(f"{policies_of(namespace)}/{profile}.{DENY}", {"spec": {"egress": [{}]}}, manager="kubectl")
+    world.client.merge(
+        f"{policies_of(namespace)}/{profile}.{DENY}", {"spec": {"egress": [{}]}}, manager="kubectl"
+    )
     status = world.is_degraded("Drifted")
     assert "spec.egress changed by kubectl" in status["problems"][0]["message"]
     assert status["problems"][0]["policy"] == DENY
@@ -165,7 +167,9 @@ def test_two_writers_that_fight_are_slowed_down_and_named(world: World, policy: 
     namespace, name = policy
 
     def fight() -> bool:
-        world.client.merge(f"{policies_of(namespace)}/{name}", {"spec": {"egress": [{}]}}, manager="other-tool")
+        world.client.merge(
+            f"{policies_of(namespace)}/{name}", {"spec": {"egress": [{}]}}, manager="other-tool"
+        )
         eventually(lambda: "egress" not in world.policy(namespace, name)["spec"] or contested())
         return contested()
 

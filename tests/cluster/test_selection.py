@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from client import NAMESPACES, PROFILES, eventually
-from operatorprocess import OperatorProcess
 
+from client import NAMESPACES, PROFILES, eventually
 from cluster.conftest import World
+from operatorprocess import OperatorProcess
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -81,8 +81,13 @@ def test_a_changed_parameter_reaches_every_namespace_in_place(world: World) -> N
 
 def test_system_namespaces_and_the_operators_own_are_left_out_unless_named(world: World) -> None:
     profile = world.profile(
-        {"template": "default-deny", "parameters": {"directions": ["Egress"], "podSelector": {"matchLabels": {"no": "pod"}}}},
-        namespaceSelector={"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]},
+        {
+            "template": "default-deny",
+            "parameters": {"directions": ["Egress"], "podSelector": {"matchLabels": {"no": "pod"}}},
+        },
+        namespaceSelector={
+            "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]
+        },
         includedSystemNamespaces=["kube-public"],
     )
     world.has("kube-public", f"{profile}.default-deny")

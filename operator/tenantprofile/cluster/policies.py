@@ -69,8 +69,9 @@ class PolicyCache:
         policies[name] = seen
         if known is None:
             self.size += 1
-            return self._expected.get((namespace, name)) != seen.digest
-        return known.digest != seen.digest and self._expected.get((namespace, name)) != seen.digest
+        elif known.digest == seen.digest and known.applied == seen.applied:
+            return False
+        return not seen.digest == seen.applied == self._expected.get((namespace, name))
 
     def remove(self, namespace: str, name: str, uid: str) -> bool:
         """Forget a policy that was deleted; whether that is news."""

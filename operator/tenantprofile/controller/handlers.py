@@ -82,3 +82,5 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True
     settings.watching.chunk_size = 500  # type: ignore[attr-defined, unused-ignore]
     settings.posting.enabled = False
+    # Handlers return at once, so there is nothing to wait for at the end.
+    settings.queueing.exit_timeout = 0.1

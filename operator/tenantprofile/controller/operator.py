@@ -84,7 +84,6 @@ class _Operator:
             clock=clock,
         )
         self._may_write = asyncio.Event()
-        self._stop = asyncio.Event()
 
     def _policy_changed(self, namespace: str, name: str, body: Any) -> None:
         if self._state.complete:
@@ -139,19 +138,16 @@ class _Operator:
     async def _doors(self) -> None:
         """Kopf, until a signal. It ends by itself on watch errors other than 410; then it starts again."""
         while True:
-            stopped = asyncio.Event()
             try:
                 await kopf.operator(
                     registry=handlers.registry(self._controller, self._credentials),
                     clusterwide=True,
                     standalone=True,
-                    stop_flag=stopped,
                 )
+                return
             except Exception as error:
                 logger.warning("the watch on profiles and namespaces broke (%r); starting it again", error)
                 await asyncio.sleep(KOPF_PAUSE)
-            else:
-                return
 
     # --- probes ---
 
