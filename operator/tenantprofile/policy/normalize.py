@@ -142,11 +142,15 @@ def _selector(selector: Any) -> Any:
 def _expression(expression: Any) -> Any:
     if not isinstance(expression, Mapping):
         return expression
-    return {
-        field: _copy(value)
-        for field, value in expression.items()
-        if value is not None and (field != "values" or value)
-    }
+    normal: dict[str, Any] = {}
+    for field, value in expression.items():
+        if field == "values":
+            if value:
+                # As with the map: a null in a list of strings is the empty string.
+                normal[field] = _each(value, lambda text: "" if text is None else _copy(text))
+        elif value is not None:
+            normal[field] = _copy(value)
+    return normal
 
 
 def _copy(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
 from tenantprofile.policy.addresses import contains, parse_cidr
@@ -183,14 +184,14 @@ def _fields(value: Any, path: Path, known: Mapping[str, Check]) -> Iterator[Find
             yield from check(inner, (*path, field))
 
 
-def _items(check: Check) -> Check:
+def _items(check: Check, nothing: Any = MappingProxyType({})) -> Check:
     def check_items(value: Any, path: Path) -> Iterator[Finding]:
         if not isinstance(value, list):
             yield _wrong_type(value, path, "a list")
             return
         for index, item in enumerate(value):
-            if item is not None:
-                yield from check(item, (*path, index))
+            # A null in a list is an empty struct or string to Go's decoder.
+            yield from check(nothing if item is None else item, (*path, index))
 
     return check_items
 
@@ -359,7 +360,9 @@ def _match_labels(value: Any, path: Path) -> Iterator[Finding]:
 
 
 def _expression(value: Any, path: Path) -> Iterator[Finding]:
-    yield from _fields(value, path, {"key": _label_key, "operator": _nothing, "values": _items(_label_value)})
+    yield from _fields(
+        value, path, {"key": _label_key, "operator": _nothing, "values": _items(_label_value, nothing="")}
+    )
     if not isinstance(value, Mapping):
         return
     operator, values = value.get("operator"), value.get("values")

@@ -25,6 +25,13 @@ TCP = {"protocol": "TCP"}
         ({"policyTypes": ["Egress"]}, {"podSelector": {}, "policyTypes": ["Egress"]}),
         ({"policyTypes": ["Egress", "Ingress"]}, {"podSelector": {}, "policyTypes": ["Egress", "Ingress"]}),
         (
+            {"podSelector": {"matchLabels": {"a": None}, "matchExpressions": [{"values": [None, "x"]}]}},
+            {
+                "podSelector": {"matchLabels": {"a": ""}, "matchExpressions": [{"values": ["", "x"]}]},
+                "policyTypes": ["Ingress"],
+            },
+        ),
+        (
             {"ingress": [{"from": [], "ports": None}, None, {"from": None}]},
             {"podSelector": {}, "ingress": [{}, {}, {}], "policyTypes": ["Ingress"]},
         ),

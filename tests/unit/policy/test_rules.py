@@ -126,7 +126,11 @@ CASES: dict[str, tuple[list[tuple[dict[str, Any], str]], list[dict[str, Any]]]] 
         [spec(podSelector=expression("NotIn", "x")), spec(podSelector=expression("DoesNotExist"))],
     ),
     "peer-empty": (
-        [(ingress(from_=[{}]), "ingress[0].from[0]"), (peer(podSelector=None), "ingress[0].from[0]")],
+        [
+            (ingress(from_=[{}]), "ingress[0].from[0]"),
+            (ingress(from_=[None]), "ingress[0].from[0]"),
+            (peer(podSelector=None), "ingress[0].from[0]"),
+        ],
         [peer(podSelector={})],
     ),
     "peer-mixed": (
