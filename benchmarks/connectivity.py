@@ -186,8 +186,8 @@ def measure(namespaces: int, policies: int, pods: int, variety: int) -> dict[str
     table = ConnectionMap(world)
     figures["classify"] = mark()
     figures["kinds"], figures["roles"] = len(table.classes.kinds), len(table.classes.roles)
-    flows = list(table.flows())
-    figures["flows"], figures["flows_seconds"] = len(flows), mark()
+    figures["flows"] = sum(1 for _ in table.flows())
+    figures["flows_seconds"] = mark()
     figures["uncovered"] = sum(not c.covered for c in coverage(world))
     figures["coverage"] = mark()
     figures["total"] = marks[-1] - marks[0]

@@ -29,6 +29,7 @@ class ConnectionMap:
         self._within: dict[tuple[int, int], PortSet] = {}
         self._across: dict[tuple[int, int], PortSet] = {}
         self._indexed: _SourceIndex | None = None
+        self._cells = [role.cell for role in self.classes.roles]
 
     def between(self, source: Workload, destination: Workload) -> PortSet:
         """The ports on which one workload reaches another (two different pods of it, if the same)."""
@@ -171,7 +172,7 @@ class ConnectionMap:
         return PodGroup([kind.cell], 1, names)
 
     def _roles(self, mask: int) -> PodGroup:
-        return PodGroup([role.cell for role in self.classes.roles], mask)
+        return PodGroup(self._cells, mask)
 
 
 class _SourceIndex:

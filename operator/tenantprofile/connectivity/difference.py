@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tenantprofile.connectivity.addresses import ALL_ADDRESSES, NO_ADDRESSES, AddressSet
 from tenantprofile.connectivity.classes import Cell, Kind, Role
@@ -20,6 +20,7 @@ from tenantprofile.connectivity.ports import NO_PORTS, PortSet
 from tenantprofile.connectivity.reach import members
 
 Sign = Literal["gained", "lost"]
+EVERYWHERE: Final = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,11 +162,12 @@ def _within(world: ConnectionMap, source: Kind | None, destination: Kind | None)
 
 
 def _joint_of_roles(roles: list[Role | None]) -> dict[int, int]:
-    """For each role of one world, the joint roles that it is in, as bits."""
+    """For each role of one world the joint roles that it is in, as bits; EVERYWHERE: all of them."""
     found: dict[int, int] = defaultdict(int)
     for index, role in enumerate(roles):
         if role:
             found[role.index] |= 1 << index
+            found[EVERYWHERE] |= 1 << index
     return found
 
 
@@ -173,19 +175,21 @@ def _sources(
     world: ConnectionMap, destination: Role | None, joint: dict[int, int], everyone: int
 ) -> dict[PortSet, int]:
     """All joint roles by the ports on which they reach a destination in one of the worlds."""
+    if not destination:
+        return {NO_PORTS: everyone}
+    parts = sorted(world.sources(destination).items(), key=lambda part: part[1].bit_count())
     result: dict[PortSet, int] = {}
-    left = everyone
-    if destination:
-        for ports, roles in world.sources(destination).items():
-            mask = 0
-            for index in members(roles):
-                mask |= joint.get(index, 0)
-            if ports and mask:
-                result[ports] = mask
-                left &= ~mask
-    if left:
-        result[NO_PORTS] = left
-    return result
+    left = joint[EVERYWHERE]
+    for ports, roles in parts[:-1]:
+        mask = 0
+        for index in members(roles):
+            mask |= joint.get(index, 0)
+        result[ports] = mask
+        left &= ~mask
+    result[parts[-1][0]] = left  # the largest is what the others leave: no need to go through it
+    absent = everyone & ~joint[EVERYWHERE]
+    result[NO_PORTS] = result.get(NO_PORTS, 0) | absent
+    return {ports: mask for ports, mask in result.items() if mask}
 
 
 def _compare(before: dict[PortSet, int], after: dict[PortSet, int]) -> list[tuple[Sign, PortSet, int]]:
