@@ -1,0 +1,248 @@
+"""Where commands get their objects: files, folders, standard input, or a live cluster.
+
+A cluster is only looked at when it is asked for with `--kubeconfig` or `--context`, never because a
+shell happens to point at one. What cannot be read is an error or, where an answer is still worth
+something without it, a note; nothing is left out silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from tenantprofile.connectivity.workloads import TEMPLATES
+from tenantprofile.documents import DocumentError
+from tenantprofile.names import API_VERSION
+from tenantprofile.objects import ObjectError, Origin, SourceObject, read_text
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+KINDS: Final[Mapping[str, tuple[str, str]]] = {
+    "Namespace": ("v1", "namespaces"),
+    "Pod": ("v1", "pods"),
+    "Service": ("v1", "services"),
+    "Deployment": ("apps/v1", "deployments"),
+    "StatefulSet": ("apps/v1", "statefulsets"),
+    "DaemonSet": ("apps/v1", "daemonsets"),
+    "ReplicaSet": ("apps/v1", "replicasets"),
+    "Job": ("batch/v1", "jobs"),
+    "CronJob": ("batch/v1", "cronjobs"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
+    "TenantProfile": (API_VERSION, "tenantprofiles"),
+    "PolicyTemplate": (API_VERSION, "policytemplates"),
+}
+"""What is read of a cluster: each kind with its API version and its plural."""
+
+INDISPENSABLE: Final = frozenset({"Namespace", "NetworkPolicy", "Pod"})
+"""Without these any answer would be wrong, not just incomplete."""
+
+_POD_SPEC: Final = ("nodeName", "hostNetwork", "containers", "initContainers")
+_POD_STATUS: Final = ("phase", "podIP", "podIPs", "hostIP", "hostIPs")
+_CONTAINER: Final = ("name", "ports", "restartPolicy")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class SourceError(Exception):
+    """Something that was asked for cannot be read; the message says what, where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What was read. notes: what a person should know of the reading, to be shown beside any answer.
+
+    missing: kinds that the cluster did not let us read. cluster: the cluster that was read, as its
+    server's URL; empty for files alone.
+    """
+
+    objects: list[SourceObject] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    cluster: str = ""
+
+
+def cluster_options(function: Function) -> Function:
+    """`--kubeconfig` and `--context`, as every command that can read a cluster has them."""
+    function = click.option(
+        "--context",
+        help="Read the cluster of this context, of the kubeconfig file or else of $KUBECONFIG or"
+        " ~/.kube/config.",
+    )(function)
+    return click.option(
+        "--kubeconfig",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Read a cluster, by this kubeconfig file; its current context unless --context names another.",
+    )(function)
+
+
+def read_sources(
+    names: Iterable[str],
+    *,
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    indispensable: frozenset[str] = INDISPENSABLE,
+) -> Sources:
+    """Everything that was named: files, folders, `-`, and a cluster. Raises SourceError.
+
+    Where files and a cluster hold the same object, that of the files counts: so a change can be
+    judged against a cluster before it is applied. indispensable: kinds without which there is no
+    answer; a cluster that refuses them is an error, one that refuses others is a note.
+    """
+    found = Sources()
+    for name in dict.fromkeys(names):
+        found.objects.extend(_read(name, found.notes))
+    if kubeconfig is not None or context is not None:
+        live = asyncio.run(_read_cluster(kubeconfig, context, indispensable))
+        own = {_identity(item) for item in found.objects}
+        replaced = [item for item in live.objects if _identity(item) in own]
+        notes = [*found.notes, *live.notes]
+        if replaced:
+            notes.append(f"{_listed(replaced)}: as in the files, not as in the cluster")
+        objects = [*found.objects, *(item for item in live.objects if _identity(item) not in own)]
+        return Sources(objects, notes, live.missing, live.cluster)
+    return found
+
+
+def _identity(item: SourceObject) -> tuple[str, str, str, str]:
+    cluster_scoped = item.kind in ("Namespace", "TenantProfile", "PolicyTemplate")
+    return item.group, item.kind, "" if cluster_scoped else item.namespace or "default", item.name
+
+
+def _listed(items: list[SourceObject]) -> str:
+    shown = ", ".join(str(item) for item in items[:3])
+    return shown if len(items) <= 3 else f"{shown} and {len(items) - 3} more"
+
+
+# --- files ---
+
+
+def _read(name: str, notes: list[str]) -> Iterator[SourceObject]:
+    if name == "-":
+        yield from _objects(sys.stdin.read(), "standard input")
+        return
+    path = Path(name)
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and _is_meant(p, path))
+        if not files:
+            notes.append(f"{name}: no file in it ends in {', '.join(SUFFIXES)}")
+        for file in files:
+            yield from _objects(_text(file), str(file), notes)
+    elif path.is_file() or path.is_fifo():
+        yield from _objects(_text(path), name)
+    else:
+        raise SourceError(f"{name}: no such file or folder")
+
+
+def _is_meant(file: Path, folder: Path) -> bool:
+    """Not what is hidden, such as .git and .github."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return not hidden and file.is_file()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{file}: not UTF-8 (byte {error.start}); expected YAML or JSON") from error
+    except OSError as error:
+        raise SourceError(f"{file}: {error.strerror or error}") from error
+
+
+def _objects(text: str, source: str, notes: list[str] | None = None) -> Iterator[SourceObject]:
+    """The objects of a text. With notes: other YAML is passed over and said, as folders hold it, too."""
+    others: list[ObjectError] | None = None if notes is None else []
+    try:
+        yield from read_text(text, source, others)
+    except (DocumentError, ObjectError) as error:
+        raise SourceError(str(error)) from error
+    if notes is not None:
+        notes.extend(f"{error}; passed over" for error in others or ())
+
+
+# --- a cluster ---
+
+
+async def _read_cluster(
+    kubeconfig: Path | None, context: str | None, indispensable: frozenset[str]
+) -> Sources:
+    # Imported here: most uses need no cluster, and the client takes a third of a second to load.
+    from tenantprofile.cluster.api import Api
+    from tenantprofile.cluster.credentials import Credentials, CredentialsError
+
+    try:
+        credentials = await Credentials.load(kubeconfig, context)
+    except CredentialsError as error:
+        raise SourceError(str(error)) from error
+    source = f"cluster {context}" if context else "cluster"
+    found = Sources(cluster=credentials.server)
+    async with Api(credentials) as api:
+        lists = await asyncio.gather(*(_list(api, kind, source, indispensable) for kind in KINDS))
+    for kind, (items, complaint) in zip(KINDS, lists, strict=True):
+        found.objects.extend(items)
+        if complaint:
+            found.missing.append(kind)
+            found.notes.append(complaint)
+    return found
+
+
+async def _list(
+    api: Any, kind: str, source: str, indispensable: frozenset[str]
+) -> tuple[list[SourceObject], str]:
+    """All objects of a kind, or why they could not be read."""
+    from tenantprofile.cluster.api import ApiError, Gone
+
+    version, plural = KINDS[kind]
+    path = f"/apis/{version}/{plural}" if "/" in version else f"/api/{version}/{plural}"
+    for _ in range(3):
+        found: list[SourceObject] = []
+        try:
+            async for page in api.pages(path):
+                found.extend(
+                    SourceObject(_trimmed(kind, {"apiVersion": version, "kind": kind, **raw}), Origin(source))
+                    for raw in page.items
+                )
+        except Gone:
+            continue  # the list took longer than its snapshot was kept
+        except ApiError as error:
+            if error.status == 404 and version == API_VERSION:
+                return [], ""  # the operator is not installed there, so there is nothing of the kind
+            message = f"{plural} of the {source} cannot be listed: {error}"
+            if error.status not in (401, 403, 404) or kind in indispensable:
+                raise SourceError(message) from error
+            return [], f"{message}; what follows leaves them out"
+        return found, ""
+    raise SourceError(f"{plural} of the {source} cannot be listed: the list expires before it ends")
+
+
+def _trimmed(kind: str, raw: dict[str, Any]) -> dict[str, Any]:
+    """Without what bears on nothing here: in 100,000 pods that is nine tenths of the memory."""
+    metadata = {k: v for k, v in (raw.get("metadata") or {}).items() if k != "managedFields"}
+    trimmed = {**raw, "metadata": metadata}
+    if kind == "Pod":
+        metadata.pop("annotations", None)
+        status = raw.get("status") or {}
+        trimmed["status"] = {key: status[key] for key in _POD_STATUS if key in status}
+        trimmed["spec"] = _trimmed_pod(raw.get("spec") or {})
+    elif kind in TEMPLATES:
+        trimmed.pop("status", None)
+        parent, pod = trimmed, raw
+        for step in TEMPLATES[kind]:
+            pod = pod.get(step) or {}
+            parent[step] = dict(pod)
+            parent = parent[step]
+        parent["spec"] = _trimmed_pod(pod.get("spec") or {})
+    return trimmed
+
+
+def _trimmed_pod(spec: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: spec[key] for key in _POD_SPEC if key in spec}
+    for key in ("containers", "initContainers"):
+        if key in kept:
+            kept[key] = [{f: c[f] for f in _CONTAINER if f in c} for c in kept[key] or ()]
+    return kept
