@@ -168,12 +168,15 @@ def _ready(tally: Tally, selected: int, problems: list[Problem], total: int, sus
     waiting = selected - tally.namespaces_ready
     if waiting > 0:
         return Condition(
-            "Ready", "False", "Progressing", f"{waiting} of {selected} namespaces are still to come"
+            "Ready", "False", "Progressing", f"{waiting} of {counted(selected, 'namespace')} still to come"
         )
     if selected == 0:
         return Condition("Ready", "True", "NoNamespaces", "the selector matches no namespace at present")
     return Condition(
-        "Ready", "True", "Applied", f"{tally.ready} policies are as desired in {selected} namespaces"
+        "Ready",
+        "True",
+        "Applied",
+        f"{counted(tally.ready, 'policy', 'policies')} as desired in {counted(selected, 'namespace')}",
     )
 
 
@@ -188,7 +191,9 @@ def _progressing(
             "Progressing", "False", profile_problems[0].reason, "waits for the profile to be mended"
         )
     if unsettled > 0:
-        return Condition("Progressing", "True", "Applying", f"{unsettled} namespaces are still to come")
+        return Condition(
+            "Progressing", "True", "Applying", f"{counted(unsettled, 'namespace')} still to come"
+        )
     return Condition("Progressing", "False", "Settled", "nothing is waiting to be done")
 
 
@@ -232,6 +237,11 @@ def _drift(drift: Drift) -> dict[str, Any]:
     if drift.last_time:
         result |= {"lastRepairTime": drift.last_time, "lastRepair": cut(drift.last, MAX_MESSAGE)}
     return result
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: 1 namespace, 2 namespaces."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def cut(text: str, length: int) -> str:

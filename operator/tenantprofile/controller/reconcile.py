@@ -26,7 +26,7 @@ from tenantprofile.desired import DesiredPolicy, ProfilePlan, Refusal
 from tenantprofile.difference import Create, Delete, Plan, Replace, difference
 from tenantprofile.names import ANNOTATION_ADOPT
 from tenantprofile.observed import Observed, is_profile_reference, observe, written_by_us
-from tenantprofile.standing import Outcome, Problem
+from tenantprofile.standing import Outcome, Problem, counted
 
 logger = logging.getLogger(__name__)
 
@@ -465,7 +465,9 @@ class Reconciler:
             outcomes[name] = Outcome(len(plan.profile.entries), run.ready.get(name, 0), problems)
             if created := run.created.get(name):
                 self._events.normal(
-                    subject, "PoliciesCreated", f"created {created} network policies of profile {name}"
+                    subject,
+                    "PoliciesCreated",
+                    f"created {counted(created, 'network policy', 'network policies')} of profile {name}",
                 )
             if problems and self._board.is_news(run.namespace, name, problems):
                 first = problems[0]
