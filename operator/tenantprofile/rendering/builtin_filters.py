@@ -21,6 +21,8 @@ from tenantprofile.rendering.budget import MAX_ITERATIONS, MAX_TEXT, Budget
 RUN: Final = "$run"
 """The name of the render's budget and slots in the context; no template can write it."""
 
+MAX_STRIPPED: Final = 64
+
 
 class FilterError(ValueError):
     """A filter that was given what it cannot work with."""
@@ -46,8 +48,8 @@ def bounded(function: Callable[..., Any]) -> Callable[..., Any]:
     @pass_context
     def paying(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
         budget = budget_of(context)
-        if isinstance(value, str | list | tuple | Mapping):
-            budget.characters(len(value))
+        budget.charge(value)
+        budget.charge(args)
         result = function(value, *args, **kwargs)
         budget.charge(result)
         return result
@@ -169,6 +171,7 @@ def _over_items(name: str) -> Callable[..., Any]:
             if isinstance(argument, str) and argument.startswith("$"):
                 raise FilterError(f"{argument!r} cannot be called")
         budget = budget_of(context)
+        budget.charge(value)
         items = sequence(value)
         budget.iterate(len(items))
         result = list(function(context, items, *args, **kwargs))
@@ -184,6 +187,9 @@ def _get(value: Any, key: Any, default: Any = None) -> Any:
 
 
 def _strip(value: Any, characters: str | None = None) -> str:
+    # Python looks every character of the text up in the other one.
+    if characters is not None and len(_string(characters)) > MAX_STRIPPED:
+        raise FilterError(f"more than {MAX_STRIPPED} characters to strip")
     return _string(value).strip(characters)
 
 
@@ -268,13 +274,31 @@ def _covers_all_addresses(value: Any) -> bool:
     return cover_a_family(part for part in sequence(value) if isinstance(part, str))
 
 
-_KEPT_TESTS: Final = (
-    *("defined", "undefined", "none", "boolean", "true", "false", "integer", "number", "string", "mapping"),
+def _comparing(name: str) -> Callable[..., Any]:
+    """A test that compares two values, which may both be large."""
+    function: Any = JINJA_TESTS[name]
+
+    @pass_context
+    def paying(context: Context, value: Any, other: Any) -> bool:
+        budget = budget_of(context)
+        budget.charge(value)
+        budget.charge(other)
+        return bool(function(value, other))
+
+    return paying
+
+
+_KIND_TESTS: Final = (
+    *("defined", "undefined", "none", "boolean", "true", "false"),
+    *("integer", "number", "string", "mapping"),
+)
+_COMPARING_TESTS: Final = (
     *("in", "eq", "==", "equalto", "ne", "!=", "lt", "<", "lessthan", "le", "<=", "gt", ">", "greaterthan"),
     *("ge", ">="),
 )
 TESTS: Final[dict[str, Any]] = {
-    **{name: JINJA_TESTS[name] for name in _KEPT_TESTS},
+    **{name: JINJA_TESTS[name] for name in _KIND_TESTS},
+    **{name: _comparing(name) for name in _COMPARING_TESTS},
     "list": lambda value: isinstance(value, list | tuple),
     "covering_all_addresses": _covers_all_addresses,
 }

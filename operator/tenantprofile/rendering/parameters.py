@@ -23,6 +23,9 @@ PARAMETER: Final = Rule(
     refused_in_templates=True,
 )
 
+MAX_VALUES: Final = 20_000
+MAX_LEVELS: Final = 40
+
 _TYPES: Final = {
     "object": "a map",
     "array": "a list",
@@ -43,6 +46,8 @@ def resolve(
     knows, because they are meant for all of the profile's policies. Then the schema's defaults are
     filled in and the whole is validated. Raises RenderError with every finding.
     """
+    _bounded(template, profile_parameters)
+    _bounded(template, entry_parameters)
     schema = template.schema
     known = schema.get("properties", {})
     merged = {
@@ -54,6 +59,25 @@ def resolve(
     if findings:
         raise RenderError("InvalidParameters", template.name, template.source, findings=findings)
     return resolved
+
+
+def _bounded(template: Template, parameters: Mapping[str, Any]) -> None:
+    """Refuses what is larger than any policy needs, before the schema is tried on all of it."""
+    values, stack = 0, [(0, parameters)]  # type: tuple[int, list[tuple[int, Any]]]
+    while stack:
+        depth, value = stack.pop()
+        parts = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(parts, list):
+            values += len(parts)
+            stack.extend((depth + 1, part) for part in parts)
+        if values > MAX_VALUES or depth > MAX_LEVELS:
+            raise RenderError(
+                "InvalidParameters",
+                template.name,
+                template.source,
+                f"parameters of more than {MAX_VALUES} values, or nested deeper than {MAX_LEVELS};"
+                " use several policies",
+            )
 
 
 def _findings(template: Template, parameters: Mapping[str, Any]) -> Iterator[Finding]:

@@ -14,6 +14,9 @@ from tenantprofile.policy.addresses import contains, parse_cidr
 from tenantprofile.policy.validity import check_selector
 from tenantprofile.rendering.builtin_filters import FilterError, bounded, sequence
 
+MAX_PAIRS: Final = 100_000
+"""Ranges times exceptions: each is held against each."""
+
 
 def selector(value: Any, everything: bool = False) -> dict[str, Any]:
     """Labels (`{app: web}`) or a LabelSelector as a LabelSelector.
@@ -85,14 +88,13 @@ def ports(value: Any, *protocols: str) -> list[dict[str, Any]]:
     items = [value] if isinstance(value, int | str | Mapping) else sequence(value)
     if not items:
         raise FilterError("an empty list of ports would allow every port; name at least one")
-    made: list[dict[str, Any]] = []
+    made: dict[str, dict[str, Any]] = {}
     for item in items:
         port = dict(item) if isinstance(item, Mapping) else {"port": item}
         for protocol in [port["protocol"]] if "protocol" in port else protocols or ("TCP",):
             entry = {**port, "protocol": protocol}
-            if entry not in made:
-                made.append(entry)
-    return made
+            made.setdefault(repr(sorted(entry.items(), key=str)), entry)
+    return list(made.values())
 
 
 def cidrs(value: Any, exceptions: Any = (), where_inside: Any = ()) -> list[dict[str, Any]]:
@@ -104,6 +106,11 @@ def cidrs(value: Any, exceptions: Any = (), where_inside: Any = ()) -> list[dict
     ranges = list(dict.fromkeys([value] if isinstance(value, str) else _strings(value, "an address range")))
     if not ranges:
         raise FilterError("an empty list of address ranges would allow every address; name at least one")
+    holes_given = [*_strings(exceptions, "an address range"), *_strings(where_inside, "an address range")]
+    if len(ranges) * len(holes_given) > MAX_PAIRS:
+        raise FilterError(
+            f"{len(ranges)} address ranges with {len(holes_given)} exceptions; use several policies"
+        )
     parsed = {text: _network(text) for text in ranges}
     holes: dict[str, dict[str, Any]] = {text: {} for text in ranges}
     for exception in _strings(exceptions, "an address range"):

@@ -143,6 +143,12 @@ def test_nothing_leads_out_of_the_values_and_nothing_undefined_passes(source: st
         "{% set a = 9223372036854775807 %}" + "{% set a = a * a %}" * 30 + "{{ a }}",
         "{% set l = range(5000) %}{% for x in range(5000) %}{% if x in l | sort %}{% endif %}{% endfor %}",
         "{% set l = range(5000) %}{% for x in range(5000) %}{% if x in l %}{% endif %}{% endfor %}",
+        "{% set l = range(5000) %}{% for x in range(5000) %}{% if 'x' is in(l) %}{% endif %}{% endfor %}",
+        "{% set l = range(5000) %}{% set y = range(5000) | select('in', l) %}",
+        "{% set l = [[1] | list] + range(5000) %}{% for x in range(5000) %}{% set y = l | unique %}{% endfor %}",
+        "{% set t = range(9000) | join(' ' ~ '"
+        + "y" * 20
+        + "') %}{% set y = t.strip(t) %}{{ fail('not stopped') if false }}",
         "{% set l = range(5000) %}{% for x in range(5000) %}{% set y = l | map('string') %}{% endfor %}",
         "{% set l = range(5000) %}{% for x in range(5000) %}{% set y = l[1:] %}{% endfor %}",
     ],

@@ -148,3 +148,17 @@ def test_what_openapi_writes_differently_is_understood() -> None:
     )
     assert resolve(openapi, {}, {"port": "http", "note": None, "above": 6})["port"] == "http"
     assert len(findings(openapi, port=True, note=1, above=5)) == 3
+
+
+@pytest.mark.parametrize("many", [list(range(30_000)), [[1] * 200] * 200])
+def test_parameters_larger_than_any_policy_needs_are_refused_at_once(many: list[Any]) -> None:
+    with pytest.raises(RenderError, match="use several policies"):
+        resolve(template(value={"type": "array"}), {}, {"value": many})
+
+
+def test_parameters_nested_without_end_are_refused() -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(RenderError, match="nested deeper"):
+        resolve(template(value={"type": "array"}), {}, {"value": deep})
