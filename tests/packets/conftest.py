@@ -12,8 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from controlplane import ControlPlane
+from operatorprocess import OperatorProcess, install
 from packets.requirements import unavailable
-from packets.world import APISERVER_FLAGS, World
+from packets.tenancy import Tenancy
+from packets.world import APISERVER_FLAGS, PORTS, World
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,3 +45,19 @@ def world(shared: World) -> Iterator[World]:
     """The shared world, without pods, hosts and policies of other tests."""
     yield shared
     shared.clear()
+    shared.ports = PORTS
+
+
+@pytest.fixture(scope="session")
+def operator(shared: World, plane: ControlPlane) -> Iterator[OperatorProcess]:
+    """The operator as it is shipped: its own process, its own account, the RBAC of the base."""
+    install(plane)
+    with OperatorProcess(plane).start() as running:
+        yield running
+
+
+@pytest.fixture
+def tenancy(operator: OperatorProcess, world: World) -> Iterator[Tenancy]:
+    made = Tenancy(world.api)
+    yield made
+    made.clear()

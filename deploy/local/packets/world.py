@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -111,13 +111,17 @@ class World:
     # What is in it.
 
     def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> None:
-        """Create a namespace, or give an existing one these labels beside its own."""
+        """Create a namespace, or give an existing one exactly these labels."""
         try:
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(name, "", labels)})
         except ApiError as error:
             if error.status != 409:
                 raise
-            self.api.patch("Namespace", "", name, {"metadata": {"labels": dict(labels or {})}})
+            before = self.api.get("Namespace", "", name)["metadata"].get("labels", {})
+            change = {key: None for key in before if key != "kubernetes.io/metadata.name"} | dict(
+                labels or {}
+            )
+            self.api.patch("Namespace", "", name, {"metadata": {"labels": change}})
 
     def add_pod(
         self,
@@ -270,14 +274,13 @@ def metadata(name: str, namespace: str = "", labels: Mapping[str, str] | None = 
     return {"name": name, "labels": dict(labels or {})} | inside
 
 
-def wait_until(condition: Any, seconds: float, what: str, every: float = 0.02) -> Any:
-    """The first true value of condition(); raises TimeoutError."""
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, every: float = 0.02) -> None:
+    """Wait until a condition holds; raises TimeoutError."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds:.0f} s: {what}")
         time.sleep(every)
-    return found
 
 
 def _node() -> Object:
