@@ -8,8 +8,10 @@ from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 Path = tuple[str | int, ...]
-Severity = Literal["error", "warning", "note"]
-Group = Literal["api", "meaning", "portability", "parameters"]
+Severity = Literal["error", "warning", "info"]
+Group = Literal[
+    "api", "meaning", "portability", "parameters", "together", "cluster", "profiles", "records", "waivers"
+]
 
 _SHOWN: Final = 120
 """Characters of a found value that a message shows; it may come from anywhere and be of any size."""
@@ -17,7 +19,10 @@ _SHOWN: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Something that may be wrong with a policy; `refused_in_templates` is what no render may contain."""
+    """Something that may be wrong with a policy; `refused_in_templates` is what no render may contain.
+
+    on: judged unless somebody switches it off; otherwise only when it is asked for.
+    """
 
     id: str
     group: Group
@@ -26,6 +31,7 @@ class Rule:
     why: str
     mend: str
     refused_in_templates: bool
+    on: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import Any, Final
 from tenantprofile.names import LABEL_NAMESPACE_NAME
 from tenantprofile.policy import ranges
 from tenantprofile.policy.findings import Finding, Path, Rule, shown
+from tenantprofile.policy.selection import contradiction, may_overlap
+from tenantprofile.selectors import Selector, SelectorError, parse_selector
 
 EMPTY_PEERS = Rule(
     "empty-peers",
@@ -118,21 +120,52 @@ FREE_NAMESPACE_LABEL = Rule(
 BOTH_DIRECTIONS = Rule(
     "both-directions",
     "portability",
-    "note",
-    "Peers in both directions of one policy",
-    "Some engines let the allowance of one direction leak into the other where a policy selects both ends.",
+    "info",
+    "A policy for both directions that selects both ends",
+    "Some engines (kube-router 2.10 and 2.11) let the allowance of one direction leak into the other where "
+    "one policy isolates both directions and selects both ends of a connection.",
     "Write two policies, one for each direction.",
+    refused_in_templates=False,
+)
+NEVER_MATCHES = Rule(
+    "never-matches",
+    "meaning",
+    "warning",
+    "A part of a policy that can never match",
+    "The conditions contradict each other, the exceptions leave nothing of the range, or a port by name "
+    "stands with addresses, which have no names. What was meant is not there.",
+    "Correct the condition, or remove the part.",
+    refused_in_templates=False,
+)
+DNS_WITHOUT_TCP = Rule(
+    "dns-without-tcp",
+    "meaning",
+    "info",
+    "DNS over UDP only",
+    "Answers that do not fit into a datagram are fetched again over TCP (RFC 7766); without TCP some names "
+    "do not resolve, now and then.",
+    "Allow TCP on the same port.",
     refused_in_templates=False,
 )
 NAMED_PORT = Rule(
     "named-port",
     "portability",
-    "note",
+    "info",
     "A port by name",
     "Names are resolved per pod; some engines open every port when no selected pod has the name, and a "
     "name never matches an ipBlock.",
     "Use the number of the container's port.",
     refused_in_templates=False,
+)
+PORT_RANGE = Rule(
+    "port-range",
+    "portability",
+    "info",
+    "A range of ports",
+    "Network plugins older than `endPort` (stable since Kubernetes 1.25) apply the first port only.",
+    "List the ports, where the plugin is old.",
+    refused_in_templates=False,
+    on=False,
 )
 RULES: Final = (
     EMPTY_PEERS,
@@ -146,8 +179,11 @@ RULES: Final = (
     EVERY_NAMESPACE,
     NEGATIVE_PEER,
     FREE_NAMESPACE_LABEL,
+    NEVER_MATCHES,
+    DNS_WITHOUT_TCP,
     BOTH_DIRECTIONS,
     NAMED_PORT,
+    PORT_RANGE,
     *ranges.RULES,
 )
 
@@ -166,17 +202,13 @@ def check_meaning(spec: Any) -> Iterator[Finding]:
             POD_SELECTOR_MISSING, (), "no podSelector selects every pod", expected="podSelector, {} for all"
         )
     yield from _selector_terms(spec.get("podSelector"), ("podSelector",))
-    directions_with_peers = 0
+    yield from _contradictions(spec.get("podSelector"), ("podSelector",))
     for field, _, peers in _DIRECTIONS:
-        rules = _list(spec.get(field))
-        for index, rule in enumerate(rules):
+        for index, rule in enumerate(_list(spec.get(field))):
             if isinstance(rule, Mapping):
                 yield from _rule(rule, (field, index), peers)
-        directions_with_peers += any(isinstance(rule, Mapping) and bool(rule.get(peers)) for rule in rules)
-    if directions_with_peers == 2:
-        yield Finding(
-            BOTH_DIRECTIONS, ("policyTypes",), "ingress and egress rules with peers", expected="one direction"
-        )
+    yield from _both_directions(spec)
+    yield from _dns_without_tcp(spec)
 
 
 def _nulls(value: Any, path: Path) -> Iterator[Finding]:
@@ -237,26 +269,49 @@ def _rule(rule: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
             found=[],
             expected="at least one port",
         )
+    ports = [port for port in _list(rule.get("ports")) if isinstance(port, Mapping)]
     for index, port in enumerate(_list(rule.get("ports"))):
-        if isinstance(port, Mapping) and isinstance(port.get("port"), str) and not port["port"].isdigit():
-            yield Finding(
-                NAMED_PORT,
-                (*path, "ports", index, "port"),
-                f"a port by name, {shown(port['port'])}",
-                found=port["port"],
-                expected="the number of the container's port",
-            )
+        if isinstance(port, Mapping):
+            yield from _port(port, (*path, "ports", index))
     for index, peer in enumerate(_list(listed)):
         if isinstance(peer, Mapping):
-            yield from _peer(peer, (*path, peers, index), peers)
+            yield from _peer(peer, (*path, peers, index), peers, ports)
+    yield from ranges.check_together(_list(listed), (*path, peers), peers)
     yield from ranges.check_overlaps(_list(listed), (*path, peers))
 
 
-def _peer(peer: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
+def _port(port: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+    number = port.get("port")
+    if _is_name(number):
+        yield Finding(
+            NAMED_PORT,
+            (*path, "port"),
+            f"a port by name, {shown(number)}",
+            found=number,
+            expected="the number of the container's port",
+        )
+    if port.get("endPort") is not None and port["endPort"] != number:
+        yield Finding(
+            PORT_RANGE,
+            (*path, "endPort"),
+            f"a range of ports, {shown(number)} to {shown(port['endPort'])}",
+            found=port["endPort"],
+            expected="single ports",
+        )
+
+
+def _is_name(port: Any) -> bool:
+    return isinstance(port, str) and not port.isdigit()
+
+
+def _peer(
+    peer: Mapping[str, Any], path: Path, peers: str, ports: list[Mapping[str, Any]]
+) -> Iterator[Finding]:
     for field in ("podSelector", "namespaceSelector"):
         selector = peer.get(field)
         yield from _selector_terms(selector, (*path, field))
         yield from _negatives(selector, (*path, field))
+        yield from _contradictions(selector, (*path, field))
     namespaces = peer.get("namespaceSelector")
     if namespaces == {}:
         yield Finding(
@@ -269,7 +324,86 @@ def _peer(peer: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
     yield from _free_labels(namespaces, (*path, "namespaceSelector"))
     block = peer.get("ipBlock")
     if isinstance(block, Mapping):
-        yield from ranges.check_block(block, (*path, "ipBlock"), peers)
+        numbers = {port.get("port") for port in ports if isinstance(port.get("port"), int | str)}
+        only_dns = bool(ports) and len(numbers) > 0 and numbers <= {53}
+        yield from ranges.check_block(block, (*path, "ipBlock"), peers, only_dns=only_dns)
+        if ranges.is_empty(block):
+            yield _never((*path, "ipBlock"), "the exceptions leave nothing of the range", block)
+        if peers == "to" and ports and all(_is_name(port.get("port")) for port in ports):
+            yield _never(path, "ports by name never match an address", block)
+
+
+def _never(path: Path, message: str, found: Any) -> Finding:
+    return Finding(NEVER_MATCHES, path, message, found=found, expected="something that can match")
+
+
+def _contradictions(selector: Any, path: Path) -> Iterator[Finding]:
+    try:
+        key = contradiction(parse_selector(selector))
+    except SelectorError:
+        return
+    if key is not None:
+        yield _never(path, f"the conditions on {shown(key)} contradict each other", selector)
+
+
+def _both_directions(spec: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the policy selects both ends of a connection that it allows in one direction only."""
+    types = _list(spec.get("policyTypes"))
+    if "Ingress" not in types or "Egress" not in types:
+        return
+    try:
+        subjects = parse_selector(spec.get("podSelector"))
+        open_to_all = [
+            any(isinstance(rule, Mapping) and not rule.get(peers) for rule in _list(spec.get(field)))
+            for field, _, peers in _DIRECTIONS
+        ]
+        both_ends = any(
+            _own_pods(rule, peers, subjects)
+            for field, _, peers in _DIRECTIONS
+            for rule in _list(spec.get(field))
+            if isinstance(rule, Mapping)
+        )
+    except SelectorError:
+        return
+    if both_ends and not all(open_to_all):
+        yield Finding(
+            BOTH_DIRECTIONS,
+            ("policyTypes",),
+            "both directions, and rules for pods that the policy itself selects",
+            found=types,
+            expected="one direction",
+        )
+
+
+def _own_pods(rule: Mapping[str, Any], peers: str, subjects: Selector) -> bool:
+    """Whether a rule's peers may be pods of the policy's own. A selector of namespaces that has
+    conditions is taken to mean others."""
+    listed = [peer for peer in _list(rule.get(peers)) if isinstance(peer, Mapping)]
+    if not listed:
+        return True
+    return any(
+        not peer.get("ipBlock")
+        and not peer.get("namespaceSelector")
+        and may_overlap(subjects, parse_selector(peer.get("podSelector")))
+        for peer in listed
+    )
+
+
+def _dns_without_tcp(spec: Mapping[str, Any]) -> Iterator[Finding]:
+    """Port 53 by UDP in some egress rule, by TCP in none."""
+    udp: Path | None = None
+    for index, rule in enumerate(_list(spec.get("egress"))):
+        ports = rule.get("ports") if isinstance(rule, Mapping) else None
+        if not ports:
+            return
+        for number, port in enumerate(_list(ports)):
+            if not isinstance(port, Mapping) or port.get("port") not in (53, None):
+                continue
+            if port.get("protocol") != "UDP":
+                return
+            udp = udp or ("egress", index, "ports", number)
+    if udp is not None:
+        yield Finding(DNS_WITHOUT_TCP, udp, "port 53 over UDP, and not over TCP", expected="TCP 53 as well")
 
 
 def _selector_terms(selector: Any, path: Path) -> Iterator[Finding]:

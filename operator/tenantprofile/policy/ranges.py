@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 
-from tenantprofile.policy.addresses import METADATA_ADDRESSES, Range, overlap, parse_cidr
+from tenantprofile.policy.addresses import (
+    METADATA_ADDRESSES,
+    Network,
+    Range,
+    contains,
+    cover_a_family,
+    overlap,
+    parse_cidr,
+)
 from tenantprofile.policy.findings import Finding, Path, Rule
 
 EMPTY_EXCEPT = Rule(
@@ -50,7 +59,8 @@ EVERY_ADDRESS = Rule(
     "warning",
     "A range that is the whole address space",
     "0.0.0.0/0 and ::/0 reach everything, cluster addresses and metadata services included.",
-    "Name the ranges that are needed, or take out what must not be reached with `except`.",
+    "Name the ranges that are needed, or take out with `except` what is not the internet: 10.0.0.0/8, "
+    "172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 and 169.254.0.0/16, fc00::/7.",
     refused_in_templates=False,
 )
 METADATA_ADDRESS = Rule(
@@ -65,7 +75,7 @@ METADATA_ADDRESS = Rule(
 OVERLAPPING_RANGES = Rule(
     "overlapping-ranges",
     "portability",
-    "note",
+    "info",
     "Overlapping ranges, one with exceptions",
     "The API allows what any range allows; some engines apply the exceptions to all of them.",
     "Make the ranges of one rule disjoint.",
@@ -83,8 +93,16 @@ RULES: Final = (
 )
 
 
-def check_block(block: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
-    """Every finding about one ipBlock in a `from` or a `to`."""
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+_NEARBY: Final = tuple(ipaddress.ip_network(cidr) for cidr in ("100.64.0.0/10", "169.254.0.0/16"))
+
+
+def check_block(
+    block: Mapping[str, Any], path: Path, peers: str, *, only_dns: bool = False
+) -> Iterator[Finding]:
+    """Every finding about one ipBlock in a `from` or a `to`. only_dns: the rule is for port 53 alone."""
     outer = yield from _spelling(block.get("cidr"), (*path, "cidr"))
     exceptions: list[Range] = []
     written = block.get("except")
@@ -103,7 +121,7 @@ def check_block(block: Mapping[str, Any], path: Path, peers: str) -> Iterator[Fi
             exceptions.append(exception)
     if outer is None:
         return
-    if outer.network.prefixlen == 0:
+    if outer.network.prefixlen == 0 and not _is_internet(outer.network, exceptions, peers):
         yield Finding(
             EVERY_ADDRESS,
             (*path, "cidr"),
@@ -111,7 +129,9 @@ def check_block(block: Mapping[str, Any], path: Path, peers: str) -> Iterator[Fi
             found=block["cidr"],
             expected="the ranges that are needed",
         )
-    if peers == "to" and outer.network.prefixlen < outer.network.max_prefixlen:
+    # One address for DNS alone is the resolver of GKE Cloud DNS, at the metadata server's address.
+    resolver = only_dns and outer.network.prefixlen == outer.network.max_prefixlen
+    if peers == "to" and not resolver:
         for address in METADATA_ADDRESSES:
             if address in outer.network and not any(address in hole.network for hole in exceptions):
                 yield Finding(
@@ -122,6 +142,67 @@ def check_block(block: Mapping[str, Any], path: Path, peers: str) -> Iterator[Fi
                     expected=f"`except` with a range around {address}",
                 )
                 break
+
+
+def is_empty(block: Mapping[str, Any]) -> bool:
+    """Whether the exceptions of an ipBlock together leave nothing of its range."""
+    outer = _network(block.get("cidr"))
+    written = block.get("except")
+    holes = [hole for text in (written if isinstance(written, list) else ()) if (hole := _network(text))]
+    return outer is not None and _covered(outer, holes)
+
+
+def check_together(peers: list[Any], path: Path, direction: str) -> Iterator[Finding]:
+    """Ranges that are the whole address space only when they are taken together."""
+    blocks = [
+        block
+        for peer in peers
+        if isinstance(peer, Mapping) and isinstance(block := peer.get("ipBlock"), Mapping)
+    ]
+    networks = [(network, block) for block in blocks if (network := _network(block.get("cidr"))) is not None]
+    if len(networks) < 2 or any(network.prefixlen == 0 for network, _ in networks):
+        return
+    for version in (4, 6):
+        family = [(network, block) for network, block in networks if network.version == version]
+        if not cover_a_family(str(network) for network, _ in family):
+            continue
+        holes = [
+            hole for _, block in family for text in _texts(block.get("except")) if (hole := parse_cidr(text))
+        ]
+        whole = ipaddress.ip_network("0.0.0.0/0" if version == 4 else "::/0")
+        if not _is_internet(whole, holes, direction):
+            yield Finding(
+                EVERY_ADDRESS,
+                path,
+                f"the ranges together are every IPv{version} address",
+                found=[str(network) for network, _ in family],
+                expected="the ranges that are needed",
+            )
+
+
+def _is_internet(outer: Network, exceptions: list[Range], peers: str) -> bool:
+    """Whether a whole address space has lost what is private, and for egress what is near by."""
+    holes = [hole.network for hole in exceptions]
+    kept_out = (*_PRIVATE, *_NEARBY) if peers == "to" else _PRIVATE
+    return all(_covered(network, holes) for network in kept_out if network.version == outer.version)
+
+
+def _covered(network: Network, holes: list[Network]) -> bool:
+    """Whether ranges together contain another one."""
+    if isinstance(network, ipaddress.IPv4Network):
+        four = [hole for hole in holes if isinstance(hole, ipaddress.IPv4Network)]
+        return any(contains(hole, network) for hole in ipaddress.collapse_addresses(four))
+    six = [hole for hole in holes if isinstance(hole, ipaddress.IPv6Network)]
+    return any(contains(hole, network) for hole in ipaddress.collapse_addresses(six))
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _network(text: Any) -> Network | None:
+    found = parse_cidr(text) if isinstance(text, str) else None
+    return None if found is None else found.network
 
 
 def _spelling(text: Any, path: Path) -> Generator[Finding, None, Range | None]:

@@ -53,6 +53,15 @@ def egress(*peers: Any) -> dict[str, Any]:
     return spec(policyTypes=["Egress"], ingress=..., egress=[{"to": list(peers)}])
 
 
+def egress_ports(*ports: Any, to: list[Any], protocol: str = "TCP") -> dict[str, Any]:
+    rule = {"to": to, "ports": [{"port": number, "protocol": protocol} for number in ports]}
+    return spec(policyTypes=["Egress"], ingress=..., egress=[rule])
+
+
+def peer_of(namespaces: dict[str, Any]) -> dict[str, Any]:
+    return {"namespaceSelector": namespaces}
+
+
 def peer(**selectors: Any) -> dict[str, Any]:
     return ingress(from_=[selectors])
 
@@ -61,6 +70,8 @@ def expression(operator: Any, *values: Any, key: str = "k") -> dict[str, Any]:
     return {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
 
 
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+NEARBY = ("100.64.0.0/10", "169.254.0.0/16")
 LABELLED = {"matchLabels": {"team": "a"}}
 
 # rule: specs in which it finds something (with the field), specs in which it must not.
@@ -262,8 +273,22 @@ CASES: dict[str, tuple[list[tuple[dict[str, Any], str]], list[dict[str, Any]]]] 
         [peer(namespaceSelector=LABELLED), peer(podSelector={})],
     ),
     "every-address": (
-        [(egress(block("0.0.0.0/0", "10.0.0.0/8")), "egress[0].to[0].ipBlock.cidr")],
-        [egress(block("0.0.0.0/1"))],
+        [
+            (egress(block("0.0.0.0/0", "10.0.0.0/8")), "egress[0].to[0].ipBlock.cidr"),
+            (egress(block("::/0")), "egress[0].to[0].ipBlock.cidr"),
+            (egress(block("0.0.0.0/1"), block("128.0.0.0/1")), "egress[0].to"),
+            (egress(block("0.0.0.0/0", *PRIVATE)), "egress[0].to[0].ipBlock.cidr"),
+        ],
+        [
+            egress(block("0.0.0.0/1")),
+            egress(block("0.0.0.0/0", *PRIVATE, *NEARBY)),
+            egress(
+                block("0.0.0.0/1", "10.0.0.0/8", "100.64.0.0/10"),
+                block("128.0.0.0/1", *PRIVATE[1:], NEARBY[1]),
+            ),
+            egress(block("::/0", "fc00::/7")),
+            ingress(from_=[block("0.0.0.0/0", *PRIVATE)]),
+        ],
     ),
     "negative-peer": (
         [
@@ -282,9 +307,11 @@ CASES: dict[str, tuple[list[tuple[dict[str, Any], str]], list[dict[str, Any]]]] 
         [
             (egress(block("169.254.0.0/16")), "egress[0].to[0].ipBlock"),
             (egress(block("fd00::/8")), "egress[0].to[0].ipBlock"),
+            (egress(block("169.254.169.254/32")), "egress[0].to[0].ipBlock"),
+            (egress_ports(53, 80, to=[block("169.254.169.254/32")]), "egress[0].to[0].ipBlock"),
         ],
         [
-            egress(block("169.254.169.254/32")),
+            egress_ports(53, to=[block("169.254.169.254/32")]),
             egress(block("0.0.0.0/2")),
             egress(block("128.0.0.0/1", "169.254.0.0/16")),
             ingress(from_=[block("169.254.0.0/16")]),
@@ -304,9 +331,58 @@ CASES: dict[str, tuple[list[tuple[dict[str, Any], str]], list[dict[str, Any]]]] 
         [peer(namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "x"}})],
     ),
     "both-directions": (
-        [(spec(policyTypes=["Ingress", "Egress"], egress=[{"to": [{"podSelector": {}}]}]), "policyTypes")],
-        [GOOD, spec(policyTypes=["Ingress", "Egress"], egress=[])],
+        [
+            (spec(policyTypes=["Ingress", "Egress"], egress=[{"to": [{"podSelector": {}}]}]), "policyTypes"),
+            (spec(policyTypes=["Ingress", "Egress"], podSelector={}), "policyTypes"),
+            (spec(policyTypes=["Ingress", "Egress"], ingress=[{}]), "policyTypes"),
+        ],
+        [
+            GOOD,
+            spec(policyTypes=["Ingress", "Egress"], egress=[]),
+            spec(policyTypes=["Ingress", "Egress"], ingress=[{}], egress=[{}]),
+            spec(
+                policyTypes=["Ingress", "Egress"],
+                podSelector={},
+                ingress=[{"from": [{"namespaceSelector": LABELLED}]}],
+            ),
+        ],
     ),
+    "never-matches": (
+        [
+            (
+                spec(podSelector={**LABELLED, **expression("NotIn", "a", key="team")}),
+                "podSelector",
+            ),
+            (
+                peer(namespaceSelector={**LABELLED, **expression("DoesNotExist", key="team")}),
+                "ingress[0].from[0].namespaceSelector",
+            ),
+            (
+                egress(block("10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9")),
+                "egress[0].to[0].ipBlock",
+            ),
+            (egress_ports("http", to=[block("10.0.0.0/8")]), "egress[0].to[0]"),
+        ],
+        [
+            peer(podSelector={**LABELLED, **expression("NotIn", "b", key="team")}),
+            egress(block("10.0.0.0/8", "10.0.0.0/9")),
+            egress_ports("http", 80, to=[block("10.0.0.0/8")]),
+            ingress(from_=[block("10.0.0.0/8")], ports=[{"port": "http", "protocol": "TCP"}]),
+        ],
+    ),
+    "dns-without-tcp": (
+        [(egress_ports(53, protocol="UDP", to=[peer_of(LABELLED)]), "egress[0].ports[0]")],
+        [
+            egress_ports(53, to=[peer_of(LABELLED)]),
+            egress_ports(123, protocol="UDP", to=[peer_of(LABELLED)]),
+            spec(
+                policyTypes=["Egress"],
+                ingress=...,
+                egress=[{"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}],
+            ),
+        ],
+    ),
+    "port-range": ([(port(port=80, endPort=90), "ingress[0].ports[0].endPort")], [port(port=80, endPort=80)]),
     "named-port": ([(port(port="http"), "ingress[0].ports[0].port")], [port(port=80)]),
     "overlapping-ranges": (
         [
