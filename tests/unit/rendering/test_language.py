@@ -154,10 +154,10 @@ def test_nothing_leads_out_of_the_values_and_nothing_undefined_passes(source: st
     ],
 )
 def test_what_would_run_away_is_stopped_soon(source: str) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(RunError):
         data(source)
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_a_runtime_error_names_its_line() -> None:
