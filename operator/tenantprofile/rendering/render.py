@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any, Final
 
 from tenantprofile.documents import Document, DocumentError
+from tenantprofile.policy.findings import Path
 from tenantprofile.policy.normalize import canonical, normalize
 from tenantprofile.policy.rules import check_spec, refused
 from tenantprofile.rendering.environment import Output, RunError
@@ -26,7 +27,7 @@ from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
 from tenantprofile.rendering.placeholders import SlotReader
 from tenantprofile.rendering.templates import Template
 
-__all__ = ["NamespaceFacts", "ProfileFacts", "RenderError", "Rendered", "render"]
+__all__ = ["NamespaceFacts", "ProfileFacts", "RenderError", "Rendered", "Written", "render", "write"]
 
 _MEMORY: Final = 4096
 _MANIFEST_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec")
@@ -42,6 +43,29 @@ class Rendered:
     spec: Mapping[str, Any]
     canonical: bytes
     """The bytes of `policy.normalize.canonical`, to compare with what was read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A policy as its template wrote it: neither judged nor normalised, for whoever judges the template."""
+
+    spec: Mapping[str, Any]
+    _template: Template
+    _output: Output
+    _document: Document
+
+    def line(self, path: Path) -> int | None:
+        """The line of the template's source that wrote a field, or what is nearest around it."""
+        return _line(self._template, self._output, self._document.line(path))
+
+
+def write(
+    template: Template, parameters: Mapping[str, Any], namespace: NamespaceFacts, profile: ProfileFacts
+) -> Written:
+    """Runs a template, and leaves what it wrote as it is. Raises RenderError where it wrote no spec."""
+    output = _run(template, parameters, namespace, profile)
+    document = _document(template, output)
+    return Written(document.data, template, output, document)
 
 
 def render(
