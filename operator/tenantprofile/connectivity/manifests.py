@@ -61,11 +61,12 @@ def known_fields(raw: Mapping[str, Any], path: str, known: tuple[str, ...]) -> N
 
 
 def labels_of(raw: object, path: str) -> dict[str, str]:
+    """Labels, sorted by key, so that nothing depends on the order in which they were written."""
     labels = as_map(raw, path)
     for key, value in labels.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ManifestError(f"{path}[{key!r}]", f"found {value!r}; labels are strings, so quote it")
-    return dict(labels)
+    return dict(sorted(labels.items()))
 
 
 def relevant(objects: Iterable[object]) -> Iterator[tuple[str, Mapping[str, Any]]]:

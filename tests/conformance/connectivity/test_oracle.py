@@ -7,13 +7,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from conformance.connectivity import oracle
 from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.ports import NO_PORTS
 from tenantprofile.connectivity.settings import Settings
 from tenantprofile.connectivity.world import World
 from unit.connectivity.small_worlds import clusters, of_kind
-
-from . import oracle
 
 pytest.importorskip("nca", reason="network-config-analyzer is not installed")
 

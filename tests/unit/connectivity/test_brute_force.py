@@ -10,9 +10,8 @@ from tenantprofile.connectivity.addresses import AddressSet
 from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.verdict import verdict
 from tenantprofile.connectivity.world import World
-
-from . import brute_force
-from .small_worlds import ADDRESSES, PORTS, PROTOCOLS, clusters, of_kind
+from unit.connectivity import brute_force
+from unit.connectivity.small_worlds import ADDRESSES, PORTS, PROTOCOLS, clusters, of_kind
 
 BOUNDARIES = sorted({p for port in PORTS for p in (port - 1, port, port + 1) if 1 <= p <= 65535} | {1})
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -28,7 +27,7 @@ def asked(world, end):
     return world.find(f"{end['metadata']['namespace']}/Pod/{end['metadata']['name']}")[0]
 
 
-@settings(SLOW, max_examples=200)
+@settings(SLOW, max_examples=100)
 @given(clusters())
 def test_every_single_answer_is_the_naive_one(objects):
     world = World.from_objects(objects)
@@ -43,7 +42,7 @@ def test_every_single_answer_is_the_naive_one(objects):
                     assert one.allowed == expected, (source, destination, protocol, port, one)
 
 
-@settings(SLOW, max_examples=300)
+@settings(SLOW, max_examples=120)
 @given(clusters())
 def test_the_connection_map_says_what_the_naive_answers_add_up_to(objects):
     world = World.from_objects(objects)
