@@ -176,9 +176,12 @@ def world(admin: Client) -> Iterator[World]:
 
 
 @pytest.fixture
-def start(cp: ControlPlane, world: World) -> Iterator[Callable[..., OperatorProcess]]:
+def start(
+    cp: ControlPlane, world: World, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., OperatorProcess]]:
     """Start an operator under its own account; stopped after the test, before what it kept is removed."""
     started: list[OperatorProcess] = []
+    request.node.operators = started
 
     def starter(*flags: str, **options: Any) -> OperatorProcess:
         started.append(OperatorProcess(cp, *flags, **options))
@@ -187,6 +190,16 @@ def start(cp: ControlPlane, world: World) -> Iterator[Callable[..., OperatorProc
     yield starter
     for process in started:
         process.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A failing test shows what its operators have said."""
+    report = yield
+    if call.when == "call" and report.failed:  # type: ignore[attr-defined]
+        for process in getattr(item, "operators", []):
+            report.sections.append(("operator", process.log()[-6000:]))  # type: ignore[attr-defined]
+    return report
 
 
 @pytest.fixture

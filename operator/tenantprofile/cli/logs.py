@@ -44,7 +44,7 @@ def configure(form: Literal["json", "text"], level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Kopf tells of every event it hands over; that is news for nobody but its developers.
-    logging.getLogger("kopf").setLevel(max(root.level, logging.WARNING))
+    logging.getLogger("kopf").setLevel(root.level if level == "debug" else max(root.level, logging.WARNING))
     logging.getLogger("aiohttp").setLevel(max(root.level, logging.WARNING))
 
 
