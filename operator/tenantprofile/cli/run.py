@@ -93,7 +93,6 @@ def run(
     """
     # Imported here: the other commands need neither Kopf nor a cluster.
     from tenantprofile.cluster.credentials import CredentialsError
-    from tenantprofile.controller.lease import LeaseLost
     from tenantprofile.controller.operator import Settings
     from tenantprofile.controller.operator import run as run_operator
 
@@ -111,6 +110,6 @@ def run(
     )
     try:
         asyncio.run(run_operator(settings))
-    except (CredentialsError, LeaseLost, OSError) as error:
+    except (CredentialsError, OSError) as error:
         click.echo(f"tenantprofile run: {error}", err=True)
         raise SystemExit(2) from error

@@ -2,7 +2,7 @@
 
 The same protocol as client-go's: a candidate measures how long it has seen the lease unchanged on its
 own monotonic clock, so that neither clock skew nor a jump of the wall clock makes two leaders; the
-leader stops by itself when it could not renew for `RENEW_DEADLINE`, before others may take over. The
+leader stops writing by itself when it could not renew for `RENEW_DEADLINE`, before others may take over. The
 `kubernetes` package's election was looked at: it measures by the wall clock, ends on a refused
 connection, and cannot give a lease back, which would leave new namespaces open for 15 s on a restart.
 """
@@ -25,15 +25,18 @@ RETRY_PERIOD: Final = 2.0
 """Seconds; the defaults of client-go's leader election."""
 
 
-class LeaseLost(Exception):
-    """The lease could not be renewed in time, or somebody else holds it: nothing may be written any more."""
-
-
 class Lease:
-    """One candidate for one lease. `leading` is set while it holds it. `clock` gives monotonic seconds."""
+    """One candidate for one lease; `changed` is told whether it leads. `clock` gives monotonic seconds."""
 
     def __init__(
-        self, api: Api, *, namespace: str, name: str, identity: str, clock: Callable[[], float]
+        self,
+        api: Api,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        changed: Callable[[bool], None],
+        clock: Callable[[], float],
     ) -> None:
         self._api = api
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
@@ -41,20 +44,22 @@ class Lease:
         self._identity = identity
         self._clock = clock
         self._seen: tuple[str, float] = ("", clock())
-        self.leading = asyncio.Event()
+        self._changed = changed
 
     async def run(self) -> None:
-        """Acquire, then renew until cancelled. Raises LeaseLost."""
-        try:
+        """Acquire, renew, and acquire again when it was lost, until cancelled; then give it back."""
+        while True:
             await self._acquire()
-            self.leading.set()
             logger.info("this operator writes: it holds the lease", extra={"identity": self._identity})
-            await self._renew()
-        finally:
-            led = self.leading.is_set()
-            self.leading.clear()
-            if led:
+            self._changed(True)
+            try:
+                lost = await self._renew()
+            except asyncio.CancelledError:
+                self._changed(False)
                 await self._release()
+                raise
+            self._changed(False)
+            logger.warning("the lease is lost (%s): nothing is written until it is held again", lost)
 
     async def _acquire(self) -> None:
         standing_by = False
@@ -71,7 +76,8 @@ class Lease:
                     standing_by = True
             await asyncio.sleep(RETRY_PERIOD)
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> str:
+        """Renew as long as that is possible; why it is not any more."""
         renewed = self._clock()
         while True:
             await asyncio.sleep(RETRY_PERIOD)
@@ -80,10 +86,10 @@ class Lease:
                     holder = await self._try()
             except (ApiError, TimeoutError) as error:
                 if self._clock() - renewed >= RENEW_DEADLINE:
-                    raise LeaseLost(f"not renewed for {RENEW_DEADLINE:.0f} s: {error}") from error
+                    return f"not renewed for {RENEW_DEADLINE:.0f} s: {error!r}"
                 continue
             if holder != self._identity:
-                raise LeaseLost(f"{holder} holds the lease now")
+                return f"{holder} holds it now"
             renewed = self._clock()
 
     async def _try(self) -> str:

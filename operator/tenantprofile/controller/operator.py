@@ -55,7 +55,7 @@ class Settings:
 
 
 async def run(settings: Settings) -> None:
-    """Run until a signal. Raises CredentialsError, LeaseLost, OSError (a port that is taken)."""
+    """Run until a signal. Raises CredentialsError and OSError (a port that is taken)."""
     credentials = await Credentials.load(settings.kubeconfig, settings.context)
     async with Api(credentials, connections=settings.connections) as api:
         await _Operator(settings, credentials, api).run()
@@ -81,8 +81,10 @@ class _Operator:
             namespace=settings.namespace,
             name="tenantprofile-operator",
             identity=settings.identity,
+            changed=self._leading_changed,
             clock=clock,
         )
+        self._leads = not settings.leader_election
         self._may_write = asyncio.Event()
 
     def _policy_changed(self, namespace: str, name: str, body: Any) -> None:
@@ -104,7 +106,7 @@ class _Operator:
             self._controller.keep_comparing(self._informer, self._settings.comparison_interval),
             self._events.run(),
             self._board.run(self._may_write.is_set),
-            self._allow_writes(),
+            self._wait_until_complete(),
             *(
                 self._controller.work(self._reconciler, self._may_write)
                 for _ in range(self._settings.workers)
@@ -112,8 +114,6 @@ class _Operator:
         ]
         if self._settings.leader_election:
             tasks.append(self._lease.run())
-        else:
-            self._lease.leading.set()
         running = [asyncio.create_task(task) for task in tasks]
         try:
             # The doors end on a signal; anything else that ends has failed.
@@ -127,12 +127,22 @@ class _Operator:
             await asyncio.gather(*running, return_exceptions=True)
             await probes.stop()
 
-    async def _allow_writes(self) -> None:
-        await self._lease.leading.wait()
+    def _leading_changed(self, leads: bool) -> None:
+        self._leads = leads
+        self._open_or_close()
+
+    def _open_or_close(self) -> None:
+        """Workers write only while this operator leads and knows everything."""
+        if self._leads and self._state.complete and self._cache.complete:
+            self._may_write.set()
+        else:
+            self._may_write.clear()
+
+    async def _wait_until_complete(self) -> None:
         while not (self._state.complete and self._cache.complete):
             await asyncio.sleep(0.02)
-        self._may_write.set()
-        logger.info("everything is known: the workers start")
+        logger.info("everything is known")
+        self._open_or_close()
         await asyncio.Event().wait()
 
     async def _doors(self) -> None:

@@ -90,16 +90,18 @@ class Reconciler:
         self._clock = clock
         self._contention = Contention()
         self._bodies: OrderedDict[tuple[str, str], Mapping[str, Any]] = OrderedDict()
-        self._lost: set[tuple[str, str]] = set()
-        self._conflicts: set[tuple[str, str]] = set()
+        self._lost: dict[str, set[str]] = {}
+        """By namespace: policies that somebody else deleted, until they are back."""
+        self._conflicts: dict[str, set[str]] = {}
+        """By namespace: names known to be taken by foreign objects."""
 
     def noticed(self, namespace: str, name: str, body: Mapping[str, Any] | None) -> None:
         """A policy was seen to differ from what was known; None when it is gone."""
         if body is None:
-            self._lost.add((namespace, name))
+            self._lost.setdefault(namespace, set()).add(name)
             self._bodies.pop((namespace, name), None)
             return
-        self._lost.discard((namespace, name))
+        self._found_again(namespace, name)
         self._bodies[namespace, name] = body
         if len(self._bodies) > MAX_BODIES:
             self._bodies.popitem(last=False)
@@ -121,19 +123,26 @@ class Reconciler:
             self._forget(namespace)
             return Result()
         self._report(run, record, plans)
-        for name in {n for _, n in self._bodies_of(namespace)}:
-            self._bodies.pop((namespace, name), None)
+        if not run.failed:
+            # What is left of it was not wanted any more.
+            self._lost.pop(namespace, None)
+            self._conflicts.pop(namespace, None)
+            for name in found:
+                self._bodies.pop((namespace, name), None)
         return run.result
 
-    def _bodies_of(self, namespace: str) -> list[tuple[str, str]]:
-        names = self._cache.in_namespace(namespace)
-        return [(namespace, name) for name in names if (namespace, name) in self._bodies]
+    def _found_again(self, namespace: str, name: str) -> None:
+        names = self._lost.get(namespace)
+        if names is not None:
+            names.discard(name)
+            if not names:
+                del self._lost[namespace]
 
     def _forget(self, namespace: str) -> None:
         """A namespace that is gone or going: its objects are the namespace controller's to remove."""
         self._board.put(namespace, {})
-        self._lost = {key for key in self._lost if key[0] != namespace}
-        self._conflicts = {key for key in self._conflicts if key[0] != namespace}
+        self._lost.pop(namespace, None)
+        self._conflicts.pop(namespace, None)
 
     # --- what is to be done ---
 
@@ -167,7 +176,7 @@ class Reconciler:
             found,
             removable=self._removable(found, unclean),
             kept_names=kept,
-            lost={name for space, name in self._lost if space == run.namespace} if self._lost else (),
+            lost=self._lost.get(run.namespace, ()),
             empty_before=record.new and not found,
         )
         for policy in plan_of_work.holding:
@@ -277,8 +286,7 @@ class Reconciler:
 
     async def _create(self, run: _Pass, write: Create) -> bool:
         desired = write.desired
-        key = (run.namespace, desired.name)
-        if key in self._conflicts:
+        if desired.name in self._conflicts.get(run.namespace, ()):
             # Known to be taken: look before writing, so that a standing conflict costs no writes.
             return await self._take_over(run, desired)
         try:
@@ -289,7 +297,7 @@ class Reconciler:
             return await self._take_over(run, desired)
         if not self._accept(run, desired, body):
             return False
-        self._lost.discard(key)
+        self._found_again(run.namespace, desired.name)
         if write.lost:
             self._repaired(run, desired, "deleted")
         else:
@@ -298,29 +306,29 @@ class Reconciler:
 
     async def _take_over(self, run: _Pass, desired: DesiredPolicy) -> bool:
         """The name is taken: ours with its label stripped, one that may be adopted, or foreign."""
-        key = (run.namespace, desired.name)
+        conflicts = self._conflicts.setdefault(run.namespace, set())
         try:
             body = await self._api.get(f"{policies_in(run.namespace)}/{desired.name}")
         except ApiError as error:
             if error.status == 404:
-                self._conflicts.discard(key)
+                conflicts.discard(desired.name)
                 run.result.retry = run.failed = True
                 return False
             raise
         metadata = body["metadata"]
         adopt = (metadata.get("annotations") or {}).get(ANNOTATION_ADOPT) == desired.profile
         if not (adopt or written_by_us(metadata) or self._owned(body, desired.profile)):
-            self._conflicts.add(key)
+            conflicts.add(desired.name)
             self._conflict(run, desired, body)
             return False
-        self._conflicts.discard(key)
+        conflicts.discard(desired.name)
         seen = observe(body)
         if seen.digest == desired.digest == seen.applied and seen.ours:
             self._cache.put(run.namespace, desired.name, seen)
             return True
         if not await self._put(run, desired, merged(body, desired)):
             return False
-        self._lost.discard(key)
+        self._found_again(run.namespace, desired.name)
         if adopt and not seen.ours:
             self._events.normal(
                 self._subject(desired.profile),
