@@ -92,7 +92,8 @@ class World:
             self.api.patch("Node", "", wiring.NODE_NAME, {"status": status}, "status")
             self.add_namespace(BARRIER)
             for role in ("caller", "called"):
-                self._add_pod(BARRIER, role, {"packets/role": role}, (), {"TCP": BARRIER_PORTS})
+                self.wire_pod(BARRIER, role, {"TCP": BARRIER_PORTS})
+                self.declare_pod(BARRIER, role, {"packets/role": role})
             self.barrier = Barrier(self.api, self.probe)
             self.barrier.prepare()
             if self._with_engine:
@@ -131,7 +132,40 @@ class World:
         named_ports: Iterable[tuple[str, Protocol, int]] = (),
     ) -> str:
         """A running pod with a network of its own; returns `namespace/name`."""
-        return self._add_pod(namespace, name, labels, named_ports, self.ports)
+        self.wire_pod(namespace, name)
+        return self.declare_pod(namespace, name, labels, named_ports)
+
+    def wire_pod(
+        self, namespace: str, name: str, listening: Mapping[Protocol, Sequence[int]] | None = None
+    ) -> str:
+        """The first half of a pod: its network, on which it listens, before any object tells of it."""
+        number = next(self._numbers)
+        addresses = wiring.pod_addresses(number)
+        return self._connect(f"{namespace}/{name}", number, addresses, listening or self.ports).name
+
+    def declare_pod(
+        self,
+        namespace: str,
+        name: str,
+        labels: Mapping[str, str] | None = None,
+        named_ports: Iterable[tuple[str, Protocol, int]] = (),
+    ) -> str:
+        """The other half: the Pod object, running at its address."""
+        party = self.parties[f"{namespace}/{name}"]
+        ports = [{"name": n, "protocol": p, "containerPort": c} for n, p, c in named_ports]
+        self.api.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": metadata(name, namespace, labels),
+                "spec": {
+                    "nodeName": wiring.NODE_NAME,
+                    "containers": [{"name": "main", "image": "none", "ports": ports}],
+                },
+            }
+        )
+        self.api.patch("Pod", namespace, name, {"status": _running(party.addresses)}, "status")
+        return party.name
 
     def add_host(self, name: str, *addresses: str) -> str:
         """A host outside the cluster, which no selector matches; returns its name."""
@@ -225,32 +259,6 @@ class World:
             self.remove(party)
 
     # How it is made.
-
-    def _add_pod(
-        self,
-        namespace: str,
-        name: str,
-        labels: Mapping[str, str] | None,
-        named_ports: Iterable[tuple[str, Protocol, int]],
-        listening: Mapping[Protocol, Sequence[int]],
-    ) -> str:
-        number = next(self._numbers)
-        addresses = wiring.pod_addresses(number)
-        party = self._connect(f"{namespace}/{name}", number, addresses, listening)
-        ports = [{"name": n, "protocol": p, "containerPort": c} for n, p, c in named_ports]
-        self.api.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": metadata(name, namespace, labels),
-                "spec": {
-                    "nodeName": wiring.NODE_NAME,
-                    "containers": [{"name": "main", "image": "none", "ports": ports}],
-                },
-            }
-        )
-        self.api.patch("Pod", namespace, name, {"status": _running(addresses)}, "status")
-        return party.name
 
     def _connect(
         self, name: str, number: int, addresses: Addresses, listening: Mapping[Protocol, Sequence[int]]
