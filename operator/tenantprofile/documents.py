@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
@@ -53,11 +53,15 @@ class DocumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document: plain data, and where each part of it stands (lines and columns from 1)."""
+    """One YAML document: plain data, and where each part of it stands (lines and columns from 1).
+
+    text: the whole text that it was read from, for whoever looks for comments; empty for JSON.
+    """
 
     data: Any
     positions: Mapping[Path, tuple[int, int]]
     file: str
+    text: str = field(default="", repr=False)
 
     def line(self, path: Path) -> int:
         """The line of a value, or of the nearest thing around it that was written."""
@@ -113,7 +117,7 @@ class Reader:
                         raise self._error(event, "a %TAG directive; tags are not read")
                     self._positions = {}
                     data = self._value(next(self._events), (), 0)
-                    yield Document(data, self._positions, self._file)
+                    yield Document(data, self._positions, self._file, self._text)
         except yaml.MarkedYAMLError as error:
             mark: Any = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)

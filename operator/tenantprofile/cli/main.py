@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tenantprofile import __version__
+from tenantprofile.cli.lint import lint
 from tenantprofile.cli.render import render
 from tenantprofile.cli.run import run
 from tenantprofile.cli.templates import templates
@@ -37,6 +38,7 @@ def completion(shell: str) -> None:
 
 main.add_command(run)
 main.add_command(render)
+main.add_command(lint)
 main.add_command(templates)
 
 

@@ -1,0 +1,140 @@
+"""`tenantprofile lint`: what is wrong or doubtful in policies, profiles and templates."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import click
+import yaml
+
+from tenantprofile import __version__
+from tenantprofile.cli.sources import SourceError, Sources, cluster_options, read_sources
+from tenantprofile.linting.catalogue import SEVERITIES, UnknownRuleError, choose
+from tenantprofile.linting.data import as_data, rules_as_data
+from tenantprofile.linting.judge import OPERATOR_NAMESPACE, Result
+from tenantprofile.linting.judge import lint as judge
+from tenantprofile.linting.sarif import as_sarif
+from tenantprofile.linting.text import as_markdown, as_text, rules_as_markdown, rules_as_text
+from tenantprofile.linting.waivers import is_date
+from tenantprofile.policy.findings import Severity
+
+Output = Literal["table", "json", "yaml", "markdown", "sarif"]
+
+
+@click.command()
+@click.argument("files", nargs=-1)
+@cluster_options
+@click.option("--list", "list_rules", is_flag=True, help="List the rules, and judge nothing.")
+@click.option("--select", multiple=True, metavar="RULE", help="Judge by these rules or groups only.")
+@click.option("--enable", multiple=True, metavar="RULE", help="Judge by these as well.")
+@click.option("--disable", multiple=True, metavar="RULE", help="Do not judge by these.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([*SEVERITIES, "never"]),
+    default="warning",
+    show_default=True,
+    help="The mildest finding for which the exit code is 1.",
+)
+@click.option(
+    "--complete",
+    is_flag=True,
+    help="The input is all there is: a peer that nothing in it matches is a finding. Goes without saying"
+    " for a cluster.",
+)
+@click.option("--show-waived", is_flag=True, help="Print waived findings as well (table).")
+@click.option("--operator-namespace", default=OPERATOR_NAMESPACE, show_default=True)
+@click.option("--today", metavar="DATE", help="The day for which waivers are judged, if not this one.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml", "markdown", "sarif"]),
+    default="table",
+    show_default=True,
+)
+def lint(
+    files: tuple[str, ...],
+    kubeconfig: Path | None,
+    context: str | None,
+    list_rules: bool,
+    select: tuple[str, ...],
+    enable: tuple[str, ...],
+    disable: tuple[str, ...],
+    fail_on: Severity | Literal["never"],
+    complete: bool,
+    show_waived: bool,
+    operator_namespace: str,
+    today: str | None,
+    output: Output,
+) -> None:
+    """Find what is wrong or doubtful in NetworkPolicies, TenantProfiles and PolicyTemplates.
+
+    FILES are files, folders, or - for standard input. Namespaces, pods, workloads and Services among them
+    let more rules find something. --select, --enable and --disable take ids of rules or names of groups,
+    several with commas or by repeating the option.
+
+    Exit code 0 when nothing of the --fail-on severity or worse is found, 1 when there is, 2 when lint
+    could not run.
+    """
+    try:
+        chosen = choose(_names(select), _names(enable), _names(disable))
+    except UnknownRuleError as error:
+        _stop(f"{error}; see tenantprofile lint --list")
+    if list_rules:
+        click.echo(_rules(output))
+        return
+    if not files and kubeconfig is None and context is None:
+        _stop("nothing to judge; give files, folders or - for standard input, or a cluster with --context")
+    if today is not None and not is_date(today):
+        _stop(f"--today: found {today!r}; expected a date like 2027-01-31")
+    try:
+        sources = read_sources(files, kubeconfig=kubeconfig, context=context)
+    except SourceError as error:
+        _stop(str(error))
+    day = today or datetime.now(UTC).date().isoformat()
+    result = judge(sources.objects, day, chosen, complete or bool(sources.cluster), operator_namespace)
+    for note in _notes(sources, result):
+        click.echo(f"note: {note}", err=True)
+    click.echo(_printed(result, output, show_waived))
+    if fail_on != "never" and result.reaches(fail_on):
+        raise SystemExit(1)
+
+
+def _names(given: tuple[str, ...]) -> list[str]:
+    return [name.strip() for names in given for name in names.split(",") if name.strip()]
+
+
+def _notes(sources: Sources, result: Result) -> list[str]:
+    nothing = "no NetworkPolicy, TenantProfile or PolicyTemplate in the input"
+    return [*sources.notes, *([] if result.judged else [nothing])]
+
+
+def _printed(result: Result, output: Output, show_waived: bool) -> str:
+    if output == "table":
+        return as_text(result, show_waived=show_waived)
+    if output == "markdown":
+        return as_markdown(result)
+    return _encoded(as_sarif(result, __version__) if output == "sarif" else as_data(result), output)
+
+
+def _rules(output: Output) -> str:
+    if output == "table":
+        return rules_as_text()
+    if output == "markdown":
+        return rules_as_markdown()
+    if output == "sarif":
+        _stop("--list has no SARIF output; the rules stand in that of a run")
+    return _encoded(rules_as_data(), output)
+
+
+def _encoded(data: Any, output: Output) -> str:
+    if output == "yaml":
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip()
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def _stop(message: str) -> NoReturn:
+    click.echo(f"tenantprofile lint: {message}", err=True)
+    raise SystemExit(2)

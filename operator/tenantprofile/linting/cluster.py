@@ -1,0 +1,213 @@
+"""Policies over the pods and Services of the input: selectors, names and addresses that lead nowhere.
+
+A rule here speaks only of namespaces whose pods are in the input: of the others nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any
+
+from tenantprofile.connectivity.addresses import ALL_IPV4, ALL_IPV6, Address, AddressSet
+from tenantprofile.connectivity.policies import DIRECTIONS, Direction, Peer, Rule
+from tenantprofile.connectivity.ports import PortSet
+from tenantprofile.connectivity.services import Service
+from tenantprofile.connectivity.workloads import Workload
+from tenantprofile.linting.catalogue import (
+    CLUSTER_IP,
+    HOST_NETWORK,
+    IP_BLOCK_PODS,
+    NAMED_PORT_NOWHERE,
+    ONE_FAMILY,
+    PEER_SELECTS_NOTHING,
+    SELECTS_NOTHING,
+    SERVICE_PORT,
+    SEVERAL_NAMED_PORTS,
+)
+from tenantprofile.linting.placed import PolicyHere
+from tenantprofile.linting.reading import Input
+from tenantprofile.policy.findings import Finding, Path, shown
+from tenantprofile.selectors import Selector
+
+Told = Iterator[tuple[PolicyHere, Finding]]
+
+_SIDES: dict[Direction, tuple[str, str]] = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
+_WIDE = 1 << 31
+"""Ranges larger than this are the internet, not a network."""
+
+
+class Cluster:
+    """The pods and Services of an input, with what rules look up over and over again kept."""
+
+    def __init__(self, given: Input) -> None:
+        self._pods = given.pods
+        self._complete = given.complete
+        self._labels = {name: facts.labels for name, facts in given.namespaces.items()}
+        self._services: dict[str, list[Service]] = {}
+        for service in given.world.services.values():
+            self._services.setdefault(service.namespace, []).append(service)
+        self._service_addresses = dict(_service_addresses(given))
+        self._addresses = {a: w for ws in given.pods.values() for w in ws for a in w.addresses}
+        self._matching = lru_cache(maxsize=1 << 14)(self._find)
+
+    def judge(self, policy: PolicyHere) -> Told:
+        """Every finding about one policy."""
+        here = self._pods.get(policy.namespace, ())
+        subjects = [pod for pod in here if policy.spec.subjects.matches(pod.labels)]
+        if here and not subjects:
+            count = f"{len(here)} pod{'s' * (len(here) != 1)} or workload{'s' * (len(here) != 1)}"
+            message = f"none of the {count} in {policy.namespace} matches"
+            yield policy, Finding(SELECTS_NOTHING, ("podSelector",), message)
+        host = [pod for pod in subjects if pod.host_network]
+        if host:
+            message = f"selects {host[0].name}, which is on the host network"
+            yield policy, Finding(HOST_NETWORK, ("podSelector",), message)
+        for direction in DIRECTIONS:
+            field, side = _SIDES[direction]
+            for index, rule in enumerate(policy.spec.rules(direction)):
+                path: Path = (field, index)
+                for number, peer in enumerate(rule.peers or ()):
+                    yield from self._peer(policy, peer, (*path, side, number), direction, rule)
+                targets = subjects if direction == "Ingress" else self._destinations(policy, rule)
+                if targets:
+                    yield from self._names(policy, rule, path, targets)
+                    yield from self._service_ports(policy, rule, path, targets)
+                yield from self._families(policy, rule, path, subjects)
+
+    # --- peers ---
+
+    def _find(self, namespaces: Selector | None, pods: Selector, home: str) -> tuple[list[Workload], bool]:
+        """The pods that a peer matches, and whether the pods that it could match are known."""
+        if namespaces is None:
+            known = home in self._pods
+            return [pod for pod in self._pods.get(home, ()) if pods.matches(pod.labels)], known
+        chosen = [name for name, labels in self._labels.items() if namespaces.matches(labels)]
+        found = [pod for name in chosen for pod in self._pods.get(name, ()) if pods.matches(pod.labels)]
+        known = bool(self._pods) and (
+            self._complete or (bool(chosen) and all(name in self._pods for name in chosen))
+        )
+        return found, known
+
+    def _matched(self, policy: PolicyHere, peer: Peer) -> tuple[list[Workload], bool]:
+        # One look-up for all namespaces where the own one does not matter.
+        home = policy.namespace if peer.namespaces is None else ""
+        return self._matching(peer.namespaces, peer.pods, home)
+
+    def _destinations(self, policy: PolicyHere, rule: Rule) -> list[Workload]:
+        peers = [peer for peer in rule.peers or () if peer.block is None]
+        return [pod for peer in peers for pod in self._matched(policy, peer)[0]]
+
+    def _peer(self, policy: PolicyHere, peer: Peer, path: Path, direction: Direction, rule: Rule) -> Told:
+        if peer.block is not None:
+            yield from self._block(policy, peer.block, (*path, "ipBlock"), direction)
+            return
+        found, known = self._matched(policy, peer)
+        if known and not found:
+            what = "pod of the namespace" if peer.namespaces is None else "pod in any namespace"
+            yield policy, Finding(PEER_SELECTS_NOTHING, path, f"no {what} matches")
+
+    def _block(self, policy: PolicyHere, block: AddressSet, path: Path, direction: Direction) -> Told:
+        if direction == "Egress":
+            hit = next(
+                (text for text, address in self._service_addresses.items() if _small(block, address)), None
+            )
+            if hit is not None:
+                name = f"{self._service_addresses[hit]} is the address of the Service {hit}"
+                yield policy, Finding(CLUSTER_IP, path, name, expected="a selector of the pods behind it")
+        if any(last >= first + _WIDE for first, last in _integers(block)):
+            return  # every-address and the like tell of ranges that wide
+        pod = next((pod for address, pod in self._addresses.items() if block.contains(address)), None)
+        if pod is not None:
+            message = f"the range contains {pod.addresses[0]}, the pod {pod}"
+            yield policy, Finding(IP_BLOCK_PODS, path, message, expected="a selector")
+
+    def _families(self, policy: PolicyHere, rule: Rule, path: Path, subjects: Sequence[Workload]) -> Told:
+        blocks = [peer.block for peer in rule.peers or () if peer.block is not None]
+        if not any(last >= first + _WIDE for block in blocks for first, last in _integers(block)):
+            return
+        four, six = (any(block & family for block in blocks) for family in (ALL_IPV4, ALL_IPV6))
+        if four and six:
+            return
+        pod = next((p for p in subjects if len({address.version for address in p.addresses}) == 2), None)
+        if pod is not None:
+            has, lacks = ("IPv4", "IPv6") if four else ("IPv6", "IPv4")
+            message = f"ranges of {has} only, and {pod.name} has an address of {lacks} as well"
+            yield policy, Finding(ONE_FAMILY, path, message, expected=f"ranges of {lacks} as well")
+
+    # --- ports ---
+
+    def _names(self, policy: PolicyHere, rule: Rule, path: Path, targets: Sequence[Workload]) -> Told:
+        for index, item in enumerate(rule.ports or ()):
+            if item.name is None:
+                continue
+            where = (*path, "ports", index, "port")
+            having = [pod for pod in targets if pod.numbers(item.name, item.protocol)]
+            if not having:
+                declared = sorted({str(p.name) for pod in targets for p in pod.ports if p.name})[:5]
+                there = f"; they have {', '.join(declared)}" if declared else ""
+                message = (
+                    f"no pod that the rule leads to has a {item.protocol} port {shown(item.name)}{there}"
+                )
+                yield policy, Finding(NAMED_PORT_NOWHERE, where, message)
+                continue
+            crowded = next((p for p in having if len({q.name for q in p.ports if q.name}) > 1), None)
+            if crowded is not None:
+                names = ", ".join(sorted({str(port.name) for port in crowded.ports if port.name}))
+                message = f"{crowded.name} has several named ports: {names}"
+                yield policy, Finding(SEVERAL_NAMED_PORTS, where, message, expected="a number")
+
+    def _service_ports(self, policy: PolicyHere, rule: Rule, path: Path, targets: Sequence[Workload]) -> Told:
+        for index, item in enumerate(rule.ports or ()):
+            if item.name is not None or not item.numbers:
+                continue
+            hit = self._service_port(item.numbers, rule.numbers, targets)
+            if hit is not None:
+                service, port, number = hit
+                message = (
+                    f"{port} is the port of the Service {service.namespace}/{service.name},"
+                    f" whose pods listen on {number}"
+                )
+                where = (*path, "ports", index, "port")
+                yield policy, Finding(SERVICE_PORT, where, message, expected=f"port {number}")
+
+    def _service_port(
+        self, numbers: PortSet, all_numbers: PortSet, targets: Sequence[Workload]
+    ) -> tuple[Service, int, int] | None:
+        """A Service whose port the rule names, but not the port that it leads to."""
+        for pod in targets:
+            declared = {(port.protocol, port.number) for port in pod.ports}
+            for service in self._services.get(pod.namespace, ()):
+                if not service.selects(pod):
+                    continue
+                for port in service.ports:
+                    named = numbers.contains(port.protocol, port.port)
+                    if not named or (port.protocol, port.port) in declared:
+                        continue
+                    leads_to = service.targets(pod, port)
+                    if leads_to and not any(all_numbers.contains(port.protocol, n) for n in leads_to):
+                        return service, port.port, leads_to[0]
+        return None
+
+
+def _small(block: AddressSet, address: Address) -> bool:
+    """Whether a range is one or a few addresses, this one among them: whoever wrote it meant the Service."""
+    return block.contains(address) and sum(last - first + 1 for first, last in _integers(block)) <= 256
+
+
+def _integers(block: AddressSet) -> Iterator[tuple[int, int]]:
+    return ((int(first), int(last)) for first, last in block.ranges())
+
+
+def _service_addresses(given: Input) -> Iterator[tuple[str, Address]]:
+    for item in given.services:
+        spec: Any = item.raw.get("spec")
+        if not isinstance(spec, Mapping):
+            continue
+        texts = [spec.get("clusterIP"), *(spec.get("clusterIPs") or [])]
+        for text in dict.fromkeys(str(text) for text in texts if text and text != "None"):
+            try:
+                yield f"{item.namespace or 'default'}/{item.name}", ip_address(text)
+            except ValueError:
+                continue

@@ -1,0 +1,161 @@
+"""Objects become what lint judges. What cannot be used is a finding, and the rest goes on without it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tenantprofile.connectivity.manifests import KINDS, ManifestError
+from tenantprofile.connectivity.policies import PolicySpec, parse_spec
+from tenantprofile.connectivity.workloads import Workload
+from tenantprofile.connectivity.world import World
+from tenantprofile.linting.catalogue import DUPLICATE_OBJECT, INVALID_OBJECT, OBJECT_NAME, REMOVED_API
+from tenantprofile.linting.placed import Placed
+from tenantprofile.names import API_VERSION, GROUP, LABEL_MANAGED_BY, LABEL_NAMESPACE_NAME, MANAGED_BY
+from tenantprofile.objects import SourceObject
+from tenantprofile.policy.findings import Finding, Path, Rule, shown
+from tenantprofile.rendering.facts import NamespaceFacts
+
+_STEP: Final = re.compile(r"\[(\d+)\]|\['([^']*)'\]|([^.\[\]]+)")
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_CLUSTER_SCOPED: Final = frozenset({"Namespace", "TenantProfile", "PolicyTemplate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What there is to judge. complete: nothing else exists, so what is missing here is missing.
+
+    namespaces_given: by objects of their own, and so with all their labels.
+    """
+
+    policies: Sequence[SourceObject]
+    profiles: Sequence[SourceObject]
+    templates: Sequence[SourceObject]
+    namespaces: Mapping[str, NamespaceFacts]
+    namespaces_given: frozenset[str]
+    pods: Mapping[str, Sequence[Workload]]
+    world: World
+    services: Sequence[SourceObject]
+    complete: bool
+    findings: list[Placed] = field(default_factory=list)
+
+
+def path_of(text: str) -> Path:
+    """A field path as messages write it (`spec.ingress[0]`), as a path in the data."""
+    return tuple(int(index) if index else quoted or plain for index, quoted, plain in _STEP.findall(text))
+
+
+def is_managed(item: SourceObject) -> bool:
+    """Whether a policy carries the operator's label."""
+    labels = item.metadata.get("labels")
+    return isinstance(labels, Mapping) and labels.get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def parsed(spec: Any) -> PolicySpec | None:
+    """A spec as the engine reads it; None where the API server would refuse it."""
+    try:
+        return parse_spec(spec)
+    except ManifestError:
+        return None
+
+
+def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
+    """Sorts objects by what they are; findings are about those that are nothing usable."""
+    findings: list[Placed] = []
+    kinds: dict[str, list[SourceObject]] = defaultdict(list)
+    for item in _each_once(objects, findings):
+        known = KINDS.get(item.kind) == item.group
+        if item.kind in ("TenantProfile", "PolicyTemplate") and item.group == GROUP:
+            if item.api_version != API_VERSION:
+                findings.append(_removed(item, API_VERSION))
+            else:
+                kinds[item.kind].append(item)
+        elif item.kind == "NetworkPolicy" and (known or item.group == "extensions"):
+            if item.api_version != "networking.k8s.io/v1":
+                findings.append(_removed(item, "networking.k8s.io/v1"))
+            _check_name(item, findings)
+            kinds["NetworkPolicy"].append(item)
+        elif known and _usable(item, findings):
+            kinds[item.kind].append(item)
+    raws = [item.raw for kind, items in kinds.items() if kind in KINDS for item in items]
+    world = World.from_objects(raw for raw in raws if raw["kind"] != "NetworkPolicy")
+    pods: dict[str, list[Workload]] = defaultdict(list)
+    for workload in world.workloads:
+        pods[workload.namespace].append(workload)
+    return Input(
+        policies=kinds["NetworkPolicy"],
+        profiles=kinds["TenantProfile"],
+        templates=kinds["PolicyTemplate"],
+        namespaces=_namespaces(kinds, world),
+        namespaces_given=frozenset(item.name for item in kinds["Namespace"]),
+        pods=dict(pods),
+        world=world,
+        services=kinds["Service"],
+        complete=complete,
+        findings=findings,
+    )
+
+
+def _each_once(objects: Iterable[SourceObject], findings: list[Placed]) -> Iterable[SourceObject]:
+    seen: dict[tuple[str, str, str, str], SourceObject] = {}
+    for item in objects:
+        namespace = "" if item.kind in _CLUSTER_SCOPED else item.namespace or "default"
+        key = (item.group, item.kind, namespace, item.name)
+        first = seen.setdefault(key, item) if item.name else item
+        if first is item:
+            yield item
+        elif first.raw != item.raw:
+            findings.append(
+                _about(
+                    DUPLICATE_OBJECT,
+                    item,
+                    ("metadata", "name"),
+                    f"{item} is given a second time, with different content; the first is {first.place()}",
+                )
+            )
+
+
+def _usable(item: SourceObject, findings: list[Placed]) -> bool:
+    try:
+        World.from_objects((item.raw,))
+    except ManifestError as error:
+        findings.append(_about(INVALID_OBJECT, item, path_of(error.path), error.message))
+        return False
+    return True
+
+
+def _check_name(item: SourceObject, findings: list[Placed]) -> None:
+    name = item.metadata.get("name")
+    if item.metadata.get("generateName") and not name:
+        return
+    if not isinstance(name, str) or len(name) > 253 or not _NAME.fullmatch(name):
+        findings.append(
+            _about(OBJECT_NAME, item, ("metadata", "name"), f"found {shown(name)} as the name", "a DNS name")
+        )
+
+
+def _removed(item: SourceObject, expected: str) -> Placed:
+    return _about(REMOVED_API, item, ("apiVersion",), f"found {item.api_version} for a {item.kind}", expected)
+
+
+def _about(rule: Rule, item: SourceObject, path: Path, message: str, expected: str = "") -> Placed:
+    return Placed(Finding(rule, path, message, expected=expected), item, path)
+
+
+def _namespaces(kinds: Mapping[str, list[SourceObject]], world: World) -> dict[str, NamespaceFacts]:
+    """Namespaces that are given, and those that something is in, with the one label that all have."""
+    found: dict[str, NamespaceFacts] = {}
+    for item in kinds["Namespace"]:
+        annotations = item.metadata.get("annotations")
+        found[item.name] = NamespaceFacts(
+            item.name,
+            world.namespaces[item.name].labels,
+            annotations if isinstance(annotations, Mapping) else {},
+        )
+    mentioned = {item.namespace or "default" for item in kinds["NetworkPolicy"]} | set(world.namespaces)
+    for name in mentioned - found.keys():
+        found[name] = NamespaceFacts(name, {LABEL_NAMESPACE_NAME: name})
+    return {name: found[name] for name in sorted(found)}
