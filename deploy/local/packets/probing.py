@@ -128,7 +128,9 @@ class Attempt:
                 continue
             if number not in (errno.ECONNREFUSED, errno.EACCES):
                 return Outcome.NO_WAY
-            itself = _sender(content[_SOCK_EXTENDED_ERR.size :]) == self.address
+            # A closed TCP port answers by a reset, so ICMP about TCP is always a firewall.
+            sender = _sender(content[_SOCK_EXTENDED_ERR.size :])
+            itself = not self._stream and sender == self.address
             return Outcome.NOBODY if itself else Outcome.REFUSED
         return None
 
