@@ -81,6 +81,9 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.persistence.finalizer = f"{GROUP}/never-added"
     settings.scanning.disabled = True
     settings.watching.chunk_size = 500  # type: ignore[attr-defined, unused-ignore]
+    # By default the pauses grow to 34 s, in which a new namespace would stay open after the API server
+    # is back. When these are used up, Kopf ends and is started again.
+    settings.networking.error_backoffs = (0.1, 0.2, 0.5, *(1.0,) * 30)
     settings.posting.enabled = False
     # Handlers return at once, so there is nothing to wait for at the end.
     settings.queueing.exit_timeout = 0.1

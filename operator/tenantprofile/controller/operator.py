@@ -23,6 +23,7 @@ from tenantprofile.controller import handlers
 from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.controller import Controller
 from tenantprofile.controller.events import EventRecorder
+from tenantprofile.controller.health import Health
 from tenantprofile.controller.lease import Lease
 from tenantprofile.controller.probes import ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
@@ -31,10 +32,6 @@ from tenantprofile.controller.state import State
 
 logger = logging.getLogger(__name__)
 
-STALE: Final = 300.0
-"""Seconds without a sign of life on the policy watch; a bookmark comes about once a minute."""
-STUCK: Final = 120.0
-"""Seconds that an urgent key may wait."""
 KOPF_PAUSE: Final = 2.0
 """Seconds before Kopf is started again after it ended by itself."""
 
@@ -94,10 +91,18 @@ class _Operator:
             self._queue.add(namespace, Priority.HIGH)
 
     async def run(self) -> None:
+        health = Health(
+            clock=self._clock,
+            last_contact=lambda: self._informer.last_contact,
+            compared_at=lambda: self._controller.compared_at,
+            longest_wait=lambda: self._queue.oldest() if self._may_write.is_set() else 0.0,
+            complete=self._knows_everything,
+            comparison_interval=self._settings.comparison_interval,
+        )
         probes = ProbeServer(
             self._settings.probe_port,
-            live=(self._stream_is_stale, self._queue_is_stuck, self._comparison_is_late),
-            ready=(self._caches_are_incomplete,),
+            live=(health.stream_is_stale, health.queue_is_stuck, health.comparison_is_late),
+            ready=(health.caches_are_incomplete,),
         )
         await probes.start()
         tasks: list[Coroutine[Any, Any, None]] = [
@@ -127,19 +132,22 @@ class _Operator:
             await asyncio.gather(*running, return_exceptions=True)
             await probes.stop()
 
+    def _knows_everything(self) -> bool:
+        return self._state.complete and self._cache.complete
+
     def _leading_changed(self, leads: bool) -> None:
         self._leads = leads
         self._open_or_close()
 
     def _open_or_close(self) -> None:
         """Workers write only while this operator leads and knows everything."""
-        if self._leads and self._state.complete and self._cache.complete:
+        if self._leads and self._knows_everything():
             self._may_write.set()
         else:
             self._may_write.clear()
 
     async def _wait_until_complete(self) -> None:
-        while not (self._state.complete and self._cache.complete):
+        while not self._knows_everything():
             await asyncio.sleep(0.02)
         logger.info("everything is known")
         self._open_or_close()
@@ -158,23 +166,3 @@ class _Operator:
             except Exception as error:
                 logger.warning("the watch on profiles and namespaces broke (%r); starting it again", error)
                 await asyncio.sleep(KOPF_PAUSE)
-
-    # --- probes ---
-
-    def _stream_is_stale(self) -> str | None:
-        silence = self._clock() - self._informer.last_contact
-        return f"nothing heard on the policy watch for {silence:.0f} s" if silence > STALE else None
-
-    def _queue_is_stuck(self) -> str | None:
-        waited = self._queue.oldest() if self._may_write.is_set() else 0.0
-        return f"an urgent namespace has waited for {waited:.0f} s" if waited > STUCK else None
-
-    def _comparison_is_late(self) -> str | None:
-        age = self._clock() - self._controller.compared_at
-        limit = max(3 * self._settings.comparison_interval, STALE)
-        return f"no full comparison for {age:.0f} s" if age > limit else None
-
-    def _caches_are_incomplete(self) -> str | None:
-        if self._state.complete and self._cache.complete:
-            return None
-        return "the first comparison with the whole cluster has not ended"

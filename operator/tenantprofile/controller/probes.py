@@ -1,7 +1,6 @@
-"""`/livez` and `/readyz`: fail when protection is not kept up, and say why.
+"""`/livez` and `/readyz` for the kubelet: 200, or 503 with what is wrong; what that is, `health` knows.
 
-Live: the watch is heard of, the queue moves, comparisons end in time. Ready: the caches are complete.
-A standby that waits for the lease is both: its caches are warm.
+A standby that waits for the lease is live and ready as well: its caches are warm.
 """
 
 from __future__ import annotations

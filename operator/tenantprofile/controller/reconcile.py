@@ -160,7 +160,7 @@ class Reconciler:
                 if isinstance(item, Refusal):
                     unclean.add(profile.name)
                     kept.add(item.name)
-                    if item.name not in told_once:
+                    if item.message and item.name not in told_once:
                         run.problem(profile.name, item.entry, item.reason, item.message)
                     item_or_last = item.last_good
                 else:
