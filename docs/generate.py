@@ -90,6 +90,8 @@ def type_of(schema: Schema, *, bounds: bool = True) -> str:
         return {"integer": "port number", "string": "port name"}.get(schema.get("type", ""), "port")
     if schema.get("format") in FORMATS:
         return FORMATS[schema["format"]]
+    if schema.get("x-kubernetes-int-or-string"):
+        return "number or string"
     kind = schema.get("type", "any")
     if isinstance(kind, list):
         return " or ".join(kind)

@@ -8,12 +8,13 @@ namespaces, because the namespace stands in the request's path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from json import dumps, loads
 from typing import Any, Final
 
 from tenantprofile import observed
+from tenantprofile.assertions.profile import ProfileAssertions, Violated
 from tenantprofile.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_OWNER,
@@ -21,6 +22,7 @@ from tenantprofile.names import (
     ANNOTATION_TEMPLATE,
     API_VERSION,
     LABEL_MANAGED_BY,
+    LABEL_NAMESPACE_NAME,
     LABEL_POLICY,
     LABEL_PROFILE,
     MANAGED_BY,
@@ -33,6 +35,11 @@ from tenantprofile.rendering.templates import Template
 
 _KEPT_RENDERINGS: Final = 4096
 """Per entry; a template that prints the namespace's name has one rendering per namespace."""
+
+_KEPT_PLANS: Final = 4
+
+ASSERTION_FAILED: Final = "AssertionFailed"
+"""The reason of what is held back because one of the profile's own assertions does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,10 @@ class Refusal:
     profile: str
     entry: str
     reason: str
-    """TemplateNotFound, InvalidParameters, RenderFailed or PolicyRefused: a condition's reason."""
+    """TemplateNotFound, InvalidParameters, RenderFailed, PolicyRefused or AssertionFailed: a condition's
+    reason."""
     message: str
+    """Empty for an entry that is only held back: the assertion's own refusal, without an entry, says why."""
     last_good: DesiredPolicy | None = None
     """What the entry yielded before it went wrong, where this process still knows: it is kept up."""
 
@@ -78,35 +87,113 @@ class Refusal:
 class ProfilePlan:
     """A profile bound to the templates it names; made anew when either changes.
 
-    `previous`: the plan that this one takes the place of; an entry that cannot be rendered any more
-    falls back on what it rendered there.
+    `previous`: the plan that this one takes the place of. An entry that cannot be rendered any more
+    falls back on what it rendered there; where the profile's assertions do not hold, all of it does.
     """
+
+    _previous: ProfilePlan | None
+    _violated_everywhere: tuple[Refusal, ...]
 
     def __init__(
         self, profile: Profile, templates: Mapping[str, Template], previous: ProfilePlan | None = None
     ) -> None:
         self.profile = profile
-        before: dict[str, _EntryPlan] = {}
-        if previous is not None and previous.profile.uid == profile.uid:
-            before = {entry.name: entry for entry in previous._entries}
+        if previous is not None and previous.profile.uid != profile.uid:
+            previous = None
+        # What was held back everywhere is nothing to fall back on.
+        while previous is not None and previous._violated_everywhere:
+            previous = previous._previous
+        before = {entry.name: entry for entry in previous._entries} if previous is not None else {}
         self._entries: list[_EntryPlan] = [
             _EntryPlan(profile, entry, templates, before.get(entry.name)) for entry in profile.entries
         ]
         self.template_names = frozenset(entry.template for entry in profile.entries)
-        self.refusals = tuple(entry.failed for entry in self._entries if entry.failed is not None)
-        """Entries that yield nothing in any namespace: the profile's problem, told once."""
         self._shared: tuple[DesiredPolicy | Refusal, ...] | None = None
         self._uses_namespace = any(entry.uses for entry in self._entries)
+        self._assertions = ProfileAssertions(profile.assertions) if profile.assertions else None
+        self._previous = previous if self._assertions is not None else None
+        self._forget_the_oldest()
+        self._violated_everywhere = self._violated_anyhow()
+        failed = [entry.failed for entry in self._entries if entry.failed is not None]
+        self.refusals = (*self._violated_everywhere, *failed)
+        """What is wrong in every namespace alike: the profile's problem, told once."""
 
     def desired(self, namespace: NamespaceFacts) -> tuple[DesiredPolicy | Refusal, ...]:
-        """The profile's policies for one namespace, in the order of its entries."""
+        """The profile's policies for one namespace, in the order of its entries.
+
+        Where they violate an assertion, none of them: one refusal without an entry for each violated
+        assertion, and one for each policy of this plan and of the last good one, which is kept up.
+        """
         if self._shared is None or self._uses_namespace:
             self._shared = tuple(entry.desired(namespace) for entry in self._entries)
-        return self._shared
+        if self._assertions is None:
+            return self._shared
+        violated = self._assertions.violated(_good(self._shared), namespace.name, namespace.labels)
+        return self._held_back(namespace, self._shared, violated) if violated else self._shared
+
+    def _held_back(
+        self,
+        namespace: NamespaceFacts,
+        rendered: tuple[DesiredPolicy | Refusal, ...],
+        violated: tuple[Violated, ...],
+    ) -> tuple[DesiredPolicy | Refusal, ...]:
+        last = _good(self._previous.desired(namespace)) if self._previous is not None else []
+        before = {policy.name: policy for policy in last}
+        held = [
+            item
+            if isinstance(item, Refusal)
+            else Refusal(item.name, item.profile, item.entry, ASSERTION_FAILED, "", before.get(item.name))
+            for item in rendered
+        ]
+        # What this plan leaves out stays as well: leaving it out may be what violates the assertion.
+        names = {item.name for item in held}
+        gone = [
+            Refusal(policy.name, policy.profile, policy.entry, ASSERTION_FAILED, "", policy)
+            for policy in last
+            if policy.name not in names
+        ]
+        return (*self._told(violated), *held, *gone)
+
+    def _told(self, violated: tuple[Violated, ...]) -> tuple[Refusal, ...]:
+        # No object can have such a name, so that it stands for nothing but the message.
+        return tuple(
+            Refusal(f"assertion {one.assertion.name}", self.profile.name, "", ASSERTION_FAILED, one.message)
+            for one in violated
+        )
+
+    def _violated_anyhow(self) -> tuple[Refusal, ...]:
+        """Assertions that fail in a namespace of which only the labels that the selector asks for are known."""
+        if self._assertions is None or self._uses_namespace:
+            return ()
+        labels = {
+            requirement.key: next(iter(requirement.values))
+            for requirement in self.profile.selector.requirements
+            if requirement.operator == "In" and len(requirement.values) == 1
+        }
+        name = labels.get(LABEL_NAMESPACE_NAME, "")
+        if self._shared is None:
+            self._shared = tuple(entry.desired(NamespaceFacts(name, labels, {})) for entry in self._entries)
+        return self._told(self._assertions.violated(_good(self._shared), name, labels))
+
+    def _forget_the_oldest(self) -> None:
+        """A few steps back are enough; without an end, the chain would grow with every edit."""
+        oldest: ProfilePlan | None = self
+        for _ in range(_KEPT_PLANS):
+            oldest = oldest._previous if oldest is not None else None
+        if oldest is not None:
+            oldest._previous = None
+
+
+def _good(items: Iterable[DesiredPolicy | Refusal]) -> list[DesiredPolicy]:
+    """The policies that items hold a namespace to: the desired ones, and the last good of the others."""
+    kept = (item.last_good if isinstance(item, Refusal) else item for item in items)
+    return [policy for policy in kept if policy is not None]
 
 
 class _EntryPlan:
     """One entry: parameters resolved and checked once, renderings kept by the facts they depend on."""
+
+    _previous: _EntryPlan | None
 
     def __init__(
         self,

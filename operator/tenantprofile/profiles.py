@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from json import dumps
 from typing import Any, Final, Literal
 
+from tenantprofile.assertions.form import AssertionFormError, NetworkAssertion
+from tenantprofile.assertions.profile import parse_profile_assertions
 from tenantprofile.names import MAX_LABEL_VALUE, SYSTEM_NAMESPACES
 from tenantprofile.selectors import Selector, SelectorError, parse_selector
 
@@ -55,6 +57,8 @@ class Profile:
     deletion_policy: Literal["Delete", "Retain"]
     suspend: bool
     spec_key: str
+    assertions: tuple[NetworkAssertion, ...] = ()
+    """What the policies must allow and must not; checked before any of them is applied."""
 
     def object_name(self, entry: str) -> str:
         """The NetworkPolicy's name. An entry's name has no dots, so no two profiles can meet in one."""
@@ -93,6 +97,11 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
         complaints.append(f"spec.suspend: found {suspend!r}; expected true or false")
     excluded = _names(spec, "excludedNamespaces", complaints)
     included_system = _names(spec, "includedSystemNamespaces", complaints)
+    assertions: tuple[NetworkAssertion, ...] = ()
+    try:
+        assertions = parse_profile_assertions(spec.get("assertions"), "spec.assertions")
+    except AssertionFormError as error:
+        complaints.extend(error.complaints)
     if complaints:
         raise ProfileError(name, complaints)
     return Profile(
@@ -108,6 +117,7 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
         deletion_policy=deletion_policy,  # type: ignore[arg-type]
         suspend=bool(suspend),
         spec_key=dumps(spec, sort_keys=True),
+        assertions=assertions,
     )
 
 
