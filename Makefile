@@ -4,12 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+comma := ,
+DEBIAN := $(shell cat deploy/local/enforcement/packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit cluster docs clean
+.PHONY: help install system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
 
 install: $(STAMP) ## Install the project and its development tools into .venv
 
@@ -20,10 +22,14 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
+system-packages: ## As root on Debian: what `make packets` and the browser tests need beside Python
+	@test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "needs root and apt-get; packages: $(DEBIAN)"; exit 1; }
+	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN); } >/dev/null
+
 demo: $(STAMP) ## See the product at work on a real API server (KEEP=1 leaves it up)
 	@PYTHONPATH=deploy/local $(BIN)/python deploy/local/demo.py $(if $(KEEP),--keep) $(if $(CONTEXT),--context=$(CONTEXT))
 
-test: lint types layers docs unit cluster ## Everything that has to hold before a change lands
+test: lint types layers docs unit cluster chaos-bounded packets-bounded browser ## Everything that has to hold before a change lands
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -39,10 +45,31 @@ docs: $(STAMP) ## Check that the generated reference pages are up to date
 	@$(BIN)/python docs/generate.py --check
 
 unit: $(STAMP) ## The pure core, and its oracles
-	@$(BIN)/python -m pytest tests/unit tests/conformance
+	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/conformance
 
 cluster: $(STAMP) ## Everything against a real API server
-	@$(BIN)/python -m pytest tests/cluster
+	@$(BIN)/python -m pytest -m 'not slow' tests/cluster
+
+chaos-bounded: $(STAMP)
+	@$(BIN)/python -m pytest -m 'not slow' tests/chaos
+
+chaos: $(STAMP) ## Over a thousand faults, with an independent witness (about 25 minutes)
+	@TENANTPROFILE_CHAOS=full $(BIN)/python -m pytest -s tests/chaos
+
+packets-bounded: $(STAMP)
+	@$(BIN)/python -m pytest -m 'not slow' tests/packets
+
+packets: $(STAMP) ## The templates at work on real packets (Linux, root, `make system-packages`)
+	@PACKETS_REQUIRED=1 PACKETS_CASES=60 PACKETS_SAMPLES=20 $(BIN)/python -m pytest tests/packets
+
+browser: $(STAMP)
+	@if test -d tests/browser; then $(BIN)/python -m pytest tests/browser; fi
+
+bench: $(STAMP) ## Speed and memory beside the bare floor, on a real API server (SIZES=100,1000)
+	@PYTHONPATH=deploy/local:. $(BIN)/python -m benchmarks --sizes $(or $(SIZES),100$(comma)1000)
+
+nightly: $(STAMP) ## What takes too long for every change
+	@TENANTPROFILE_ORACLE_CASES=5000 $(BIN)/python -m pytest -m slow tests
 
 clean: ## Remove what `make install` made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
