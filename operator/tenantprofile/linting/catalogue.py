@@ -76,7 +76,7 @@ PROFILE = _rule(
 SELECTS_NO_NAMESPACE = _rule(
     "selects-no-namespace",
     "profiles",
-    "warning",
+    "info",
     "A profile that selects none of the namespaces given",
     "It protects nothing here. Usually a label is misspelt. Judged only when Namespaces are in the input.",
     "Correct the selector, or label the namespaces.",

@@ -51,6 +51,7 @@ class Cluster:
         self._service_addresses = dict(_service_addresses(given))
         self._addresses = {a: w for ws in given.pods.values() for w in ws for a in w.addresses}
         self._matching = lru_cache(maxsize=1 << 14)(self._find)
+        self._first_in = lru_cache(maxsize=1 << 14)(self._find_in)
 
     def judge(self, policy: PolicyHere) -> Told:
         """Every finding about one policy."""
@@ -90,6 +91,9 @@ class Cluster:
         )
         return found, known
 
+    def _find_in(self, block: AddressSet) -> Workload | None:
+        return next((pod for address, pod in self._addresses.items() if block.contains(address)), None)
+
     def _matched(self, policy: PolicyHere, peer: Peer) -> tuple[list[Workload], bool]:
         # One look-up for all namespaces where the own one does not matter.
         home = policy.namespace if peer.namespaces is None else ""
@@ -118,7 +122,7 @@ class Cluster:
                 yield policy, Finding(CLUSTER_IP, path, name, expected="a selector of the pods behind it")
         if any(last >= first + _WIDE for first, last in _integers(block)):
             return  # every-address and the like tell of ranges that wide
-        pod = next((pod for address, pod in self._addresses.items() if block.contains(address)), None)
+        pod = self._first_in(block)
         if pod is not None:
             message = f"the range contains {pod.addresses[0]}, the pod {pod}"
             yield policy, Finding(IP_BLOCK_PODS, path, message, expected="a selector")

@@ -18,7 +18,7 @@ from tenantprofile.linting.catalogue import (
 )
 from tenantprofile.linting.containment import Home
 from tenantprofile.linting.placed import Placed, PolicyHere
-from tenantprofile.linting.profiles import Profiles, missing_records
+from tenantprofile.linting.profiles import MADE_UP, Profiles, missing_records
 from tenantprofile.linting.reading import Input, is_managed, parsed, read
 from tenantprofile.linting.templates import judge_unused, load
 from tenantprofile.linting.waivers import apply
@@ -144,6 +144,7 @@ def _entries(
         everywhere[id(policy.item), policy.base].add(policy.namespace)
     for (item, base, rule, _), told in found.items():
         namespaces = tuple(dict.fromkeys(policy.namespace for policy, _ in told))
+        made_up = namespaces[0].startswith(MADE_UP)
         asked = everywhere[item, base]
         if RULES[rule].group == "cluster":
             asked = {name for name in asked if name in given.pods} or asked
@@ -152,7 +153,7 @@ def _entries(
         policy, finding = told[0]
         if len(namespaces) > 1:
             finding = replace(finding, message=f"{finding.message} (in {_some(namespaces)})")
-        yield policy.place(finding, namespaces)
+        yield policy.place(finding, () if made_up else namespaces)
 
 
 def _some(names: tuple[str, ...]) -> str:

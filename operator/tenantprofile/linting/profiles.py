@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tenantprofile.connectivity.policies import PolicySpec
 from tenantprofile.linting import catalogue
@@ -28,6 +28,9 @@ from tenantprofile.rendering.parameters import PARAMETER, resolve
 from tenantprofile.rendering.render import Written, write
 from tenantprofile.rendering.templates import Template
 from tenantprofile.selectors import Selector
+
+MADE_UP: Final = "any namespace of "
+"""Begins the name of a namespace that only stands for those that a profile would select."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +156,10 @@ class _EntryJudge:
 
     def _everywhere(self, template: Template, parameters: Mapping[str, Any]) -> None:
         told: dict[int, tuple[Rendering | RenderError, list[str]]] = {}
-        source, _ = self._known.place(template, None)
         for facts in self._selected:
             rendering = self._rendered(template, parameters, facts)
             told.setdefault(id(rendering), (rendering, []))[1].append(facts.name)
-            if isinstance(rendering, Rendering) and rendering.spec is not None:
-                self._all.policies.append(
-                    PolicyHere(
-                        facts.name,
-                        self._profile.object_name(self._entry.name),
-                        rendering.spec,
-                        self._item,
-                        self._path,
-                        True,
-                        self._entry.name,
-                        source,
-                        _lines(self._known, template, rendering.written),
-                    )
-                )
+            self._stands(template, rendering, facts.name)
         for rendering, namespaces in told.values():
             where = tuple(namespaces) if template.uses else ()
             if isinstance(rendering, RenderError):
@@ -178,11 +167,33 @@ class _EntryJudge:
             else:
                 self._judged(template, rendering, where)
 
+    def _stands(self, template: Template, rendering: Rendering | RenderError, namespace: str) -> None:
+        """Puts the policy in its namespace, for rules that look at several."""
+        if isinstance(rendering, RenderError) or rendering.spec is None:
+            return
+        source, _ = self._known.place(template, None)
+        name = self._profile.object_name(self._entry.name)
+        lines = _lines(self._known, template, rendering.written)
+        self._all.policies.append(
+            PolicyHere(
+                namespace,
+                name,
+                rendering.spec,
+                self._item,
+                self._path,
+                True,
+                self._entry.name,
+                source,
+                lines,
+            )
+        )
+
     def _somewhere(self, template: Template, parameters: Mapping[str, Any]) -> None:
         """No namespace is known that the profile selects: judged for one that it would select."""
         rendering = self._rendered(template, parameters, made_up(self._profile.selector))
         if isinstance(rendering, Rendering):
             self._judged(template, rendering, ())
+            self._stands(template, rendering, f"{MADE_UP}{self._profile.name}")
         elif any(use.startswith("namespace.") for use in template.uses):
             self._add(
                 catalogue.NOT_JUDGED,

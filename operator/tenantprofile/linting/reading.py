@@ -16,11 +16,13 @@ from tenantprofile.linting.catalogue import DUPLICATE_OBJECT, INVALID_OBJECT, OB
 from tenantprofile.linting.placed import Placed
 from tenantprofile.names import API_VERSION, GROUP, LABEL_MANAGED_BY, LABEL_NAMESPACE_NAME, MANAGED_BY
 from tenantprofile.objects import SourceObject
-from tenantprofile.policy.findings import Finding, Path, Rule, shown
+from tenantprofile.policy.findings import Finding, Path, Rule, nearest, shown
+from tenantprofile.policy.validity import UNKNOWN_FIELD
 from tenantprofile.rendering.facts import NamespaceFacts
 
 _STEP: Final = re.compile(r"\[(\d+)\]|\['([^']*)'\]|([^.\[\]]+)")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec")
 _CLUSTER_SCOPED: Final = frozenset({"Namespace", "TenantProfile", "PolicyTemplate"})
 
 
@@ -77,6 +79,7 @@ def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
             if item.api_version != "networking.k8s.io/v1":
                 findings.append(_removed(item, "networking.k8s.io/v1"))
             _check_name(item, findings)
+            _check_fields(item, findings)
             kinds["NetworkPolicy"].append(item)
         elif known and _usable(item, findings):
             kinds[item.kind].append(item)
@@ -135,6 +138,13 @@ def _check_name(item: SourceObject, findings: list[Placed]) -> None:
         findings.append(
             _about(OBJECT_NAME, item, ("metadata", "name"), f"found {shown(name)} as the name", "a DNS name")
         )
+
+
+def _check_fields(item: SourceObject, findings: list[Placed]) -> None:
+    for key in item.raw:
+        if key not in _FIELDS and key != "status":
+            message = f"the API has no field {shown(key)} here{nearest(key, _FIELDS)}"
+            findings.append(_about(UNKNOWN_FIELD, item, (key,), message, ", ".join(_FIELDS)))
 
 
 def _removed(item: SourceObject, expected: str) -> Placed:

@@ -16,6 +16,7 @@ from tenantprofile.linting.placed import Placed
 from tenantprofile.policy.findings import Rule
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_BASE: Final = "%SRCROOT%"
 _LEVELS: Final = {"error": "error", "warning": "warning", "info": "note"}
 
 
@@ -36,7 +37,7 @@ def as_sarif(result: Result, version: str) -> dict[str, Any]:
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "originalUriBaseIds": {"SRCROOT": {"description": {"text": "The folder that was checked."}}},
+                "originalUriBaseIds": {_BASE: {"description": {"text": "The folder that was checked."}}},
                 "results": [
                     _result(placed, index[placed.rule.id]) for placed in (*result.findings, *result.waived)
                 ],
@@ -109,4 +110,4 @@ def _artifact(source: str) -> dict[str, str]:
     if path.is_absolute():
         return {"uri": path.as_uri()}
     parts = [part for part in path.parts if part != "."]
-    return {"uri": quote("/".join(parts)), "uriBaseId": "SRCROOT"}
+    return {"uri": quote("/".join(parts)), "uriBaseId": _BASE}

@@ -53,7 +53,7 @@ def contained(home: Home, policies: Sequence[PolicyHere]) -> Told:
                 if same and place < other_place:
                     continue
                 where = field_path((_SIDES[direction][0], other_index))
-                what = where if other is policy else f"{where} of {other}"
+                what = where if other is policy else f"{where} of {other.name}"
                 word = "says the same as" if same else "is contained in"
                 yield policy, Finding(CONTAINED_RULE, path, f"the rule {word} {what}")
                 break
@@ -86,8 +86,8 @@ def without_dns(home: Home, policies: Sequence[PolicyHere], pods: Sequence[Workl
     isolating = [policy for policy in policies if "Egress" in policy.spec.directions]
     resolving = [p for p in isolating if any(_reaches_dns(rule, home) for rule in p.spec.rules("Egress"))]
     told: list[PolicyHere] = []
-    # The widest first: what it says of all pods is not to be said again of some.
-    for policy in sorted(isolating, key=lambda p: len(p.spec.subjects.requirements)):
+    # The widest and most closed first: what is said of all pods is not to be said again of some.
+    for policy in sorted(isolating, key=lambda p: (len(p.spec.subjects.requirements), len(p.spec.egress))):
         if any(implies(policy.spec.subjects, other.spec.subjects) for other in told):
             continue
         if pods:
