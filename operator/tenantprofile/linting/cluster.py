@@ -5,12 +5,14 @@ A rule here speaks only of namespaces whose pods are in the input: of the others
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from tenantprofile.connectivity.addresses import ALL_IPV4, ALL_IPV6, Address, AddressSet
+from tenantprofile.connectivity import intervals
+from tenantprofile.connectivity.addresses import ALL_IPV4, ALL_IPV6, Address, AddressSet, address_at, position
 from tenantprofile.connectivity.policies import DIRECTIONS, Direction, Peer, Rule
 from tenantprofile.connectivity.ports import PortSet
 from tenantprofile.connectivity.services import Service
@@ -32,10 +34,10 @@ from tenantprofile.policy.findings import Finding, Path, shown
 from tenantprofile.selectors import Selector
 
 Told = Iterator[tuple[PolicyHere, Finding]]
+T = TypeVar("T")
 
 _SIDES: dict[Direction, tuple[str, str]] = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
-_WIDE = 1 << 31
-"""Ranges larger than this are the internet, not a network."""
+_WIDE = {4: 1 << 30, 6: 1 << 124}
 
 
 class Cluster:
@@ -48,10 +50,9 @@ class Cluster:
         self._services: dict[str, list[Service]] = {}
         for service in given.world.services.values():
             self._services.setdefault(service.namespace, []).append(service)
-        self._service_addresses = dict(_service_addresses(given))
-        self._addresses = {a: w for ws in given.pods.values() for w in ws for a in w.addresses}
+        self._service_at = _ByAddress((address, name) for name, address in _service_addresses(given))
+        self._pod_at = _ByAddress((a, w) for ws in given.pods.values() for w in ws for a in w.addresses)
         self._matching = lru_cache(maxsize=1 << 14)(self._find)
-        self._first_in = lru_cache(maxsize=1 << 14)(self._find_in)
 
     def judge(self, policy: PolicyHere) -> Told:
         """Every finding about one policy."""
@@ -91,9 +92,6 @@ class Cluster:
         )
         return found, known
 
-    def _find_in(self, block: AddressSet) -> Workload | None:
-        return next((pod for address, pod in self._addresses.items() if block.contains(address)), None)
-
     def _matched(self, policy: PolicyHere, peer: Peer) -> tuple[list[Workload], bool]:
         # One look-up for all namespaces where the own one does not matter.
         home = policy.namespace if peer.namespaces is None else ""
@@ -113,23 +111,20 @@ class Cluster:
             yield policy, Finding(PEER_SELECTS_NOTHING, path, f"no {what} matches")
 
     def _block(self, policy: PolicyHere, block: AddressSet, path: Path, direction: Direction) -> Told:
-        if direction == "Egress":
-            hit = next(
-                (text for text, address in self._service_addresses.items() if _small(block, address)), None
-            )
-            if hit is not None:
-                name = f"{self._service_addresses[hit]} is the address of the Service {hit}"
-                yield policy, Finding(CLUSTER_IP, path, name, expected="a selector of the pods behind it")
-        if any(last >= first + _WIDE for first, last in _integers(block)):
+        service = self._service_at.first_in(block) if direction == "Egress" and _is_small(block) else None
+        if service is not None:
+            message = f"the range holds {service[0]}, the address of the Service {service[1]}"
+            yield policy, Finding(CLUSTER_IP, path, message, expected="a selector of the pods behind it")
+        if _is_wide(block):
             return  # every-address and the like tell of ranges that wide
-        pod = self._first_in(block)
+        pod = self._pod_at.first_in(block)
         if pod is not None:
-            message = f"the range contains {pod.addresses[0]}, the pod {pod}"
+            message = f"the range holds {pod[0]}, the address of the pod {pod[1]}"
             yield policy, Finding(IP_BLOCK_PODS, path, message, expected="a selector")
 
     def _families(self, policy: PolicyHere, rule: Rule, path: Path, subjects: Sequence[Workload]) -> Told:
         blocks = [peer.block for peer in rule.peers or () if peer.block is not None]
-        if not any(last >= first + _WIDE for block in blocks for first, last in _integers(block)):
+        if not any(map(_is_wide, blocks)):
             return
         four, six = (any(block & family for block in blocks) for family in (ALL_IPV4, ALL_IPV6))
         if four and six:
@@ -195,13 +190,30 @@ class Cluster:
         return None
 
 
-def _small(block: AddressSet, address: Address) -> bool:
-    """Whether a range is one or a few addresses, this one among them: whoever wrote it meant the Service."""
-    return block.contains(address) and sum(last - first + 1 for first, last in _integers(block)) <= 256
+class _ByAddress(Generic[T]):
+    """What has an address, to be found by a range."""
+
+    def __init__(self, pairs: Iterable[tuple[Address, T]]) -> None:
+        ordered = sorted(((position(address), what) for address, what in pairs), key=lambda pair: pair[0])
+        self._places = [place for place, _ in ordered]
+        self._found = [what for _, what in ordered]
+
+    def first_in(self, block: AddressSet) -> tuple[Address, T] | None:
+        for first, last in intervals.ranges(block.bounds):
+            index = bisect_left(self._places, first)
+            if index < len(self._places) and self._places[index] <= last:
+                return address_at(self._places[index]), self._found[index]
+        return None
 
 
-def _integers(block: AddressSet) -> Iterator[tuple[int, int]]:
-    return ((int(first), int(last)) for first, last in block.ranges())
+def _is_wide(block: AddressSet) -> bool:
+    """The internet, or what is left of it, and not a network."""
+    return any(int(last) - int(first) >= _WIDE[first.version] for first, last in block.ranges())
+
+
+def _is_small(block: AddressSet) -> bool:
+    """One or a few addresses: whoever wrote them meant what is there, and not a network."""
+    return sum(last - first + 1 for first, last in intervals.ranges(block.bounds)) <= 256
 
 
 def _service_addresses(given: Input) -> Iterator[tuple[str, Address]]:

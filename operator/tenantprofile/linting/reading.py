@@ -81,10 +81,9 @@ def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
             _check_name(item, findings)
             _check_fields(item, findings)
             kinds["NetworkPolicy"].append(item)
-        elif known and _usable(item, findings):
+        elif known:
             kinds[item.kind].append(item)
-    raws = [item.raw for kind, items in kinds.items() if kind in KINDS for item in items]
-    world = World.from_objects(raw for raw in raws if raw["kind"] != "NetworkPolicy")
+    world = _world(kinds, findings)
     pods: dict[str, list[Workload]] = defaultdict(list)
     for workload in world.workloads:
         pods[workload.namespace].append(workload)
@@ -119,6 +118,17 @@ def _each_once(objects: Iterable[SourceObject], findings: list[Placed]) -> Itera
                     f"{item} is given a second time, with different content; the first is {first.place()}",
                 )
             )
+
+
+def _world(kinds: dict[str, list[SourceObject]], findings: list[Placed]) -> World:
+    """What policies apply to. An object that the API server would refuse is told of and left out."""
+    relevant = [kind for kind in kinds if kind in KINDS and kind != "NetworkPolicy"]
+    try:
+        return World.from_objects(item.raw for kind in relevant for item in kinds[kind])
+    except ManifestError:
+        for kind in relevant:
+            kinds[kind] = [item for item in kinds[kind] if _usable(item, findings)]
+    return World.from_objects(item.raw for kind in relevant for item in kinds[kind])
 
 
 def _usable(item: SourceObject, findings: list[Placed]) -> bool:

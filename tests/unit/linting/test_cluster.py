@@ -137,6 +137,9 @@ def test_a_range_that_contains_pods() -> None:
     out = egress("a", "[{to: [{ipBlock: {cidr: 10.244.0.0/16}}]}]")
     assert len(found("ip-block-pods", out, pod("web", ips="10.244.1.7"))) == 1
     assert found("ip-block-pods", out, pod("web", ips="10.245.1.7")) == []
+    six = egress("a", "[{to: [{ipBlock: {cidr: 'fd00:10::/64'}}]}]")
+    (placed,) = found("ip-block-pods", six, pod("web", ips="10.244.1.7,fd00:10::7"))
+    assert "fd00:10::7, the address of the pod shop/web" in placed.message
 
 
 def test_the_internet_in_one_family_for_pods_with_both() -> None:
