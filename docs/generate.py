@@ -1,4 +1,4 @@
-"""The reference pages, from what the program itself reads: the CRDs and the built-in templates.
+"""The reference pages, from what the program itself reads: CRDs, built-in templates, rules of lint.
 
     python docs/generate.py            writes docs/reference/
     python docs/generate.py --check    writes nothing; exit code 1 and the names of stale pages
@@ -25,6 +25,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # The sources beside this file, not a release that happens to be installed.
 sys.path.insert(0, str(ROOT / "operator"))
 
+from tenantprofile.linting.catalogue import GROUPS, RULES  # noqa: E402
+from tenantprofile.policy.findings import Rule  # noqa: E402
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts  # noqa: E402
 from tenantprofile.rendering.parameters import resolve  # noqa: E402
 from tenantprofile.rendering.render import RenderError, render  # noqa: E402
@@ -305,6 +307,51 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=\.)\s", one_line(text), maxsplit=1)[0]
 
 
+def lint_rules_page() -> str:
+    counts = ", ".join(
+        f"{sum(rule.severity == severity for rule in RULES.values())} of severity {severity}"
+        for severity in ("error", "warning", "info")
+    )
+    parts = [
+        "# Rules of lint",
+        "<!-- Generated from operator/tenantprofile/linting/catalogue.py and operator/tenantprofile/policy"
+        " by docs/generate.py; edit these, not this page. -->",
+        "What [`tenantprofile lint`](../commands/lint.md) judges by. `tenantprofile lint --list` says the "
+        f"same on the command line. There are {len(RULES)} rules, {counts}. `--select`, `--enable` and "
+        "`--disable` take a rule's id or the name of a group (in brackets below).",
+        "Rules marked **guard** are also held against whatever a template renders: the operator refuses "
+        "to apply a policy that breaks one of them.",
+        table(
+            ["Group", "Rules"],
+            [
+                [f"{title} (`{group}`)", ", ".join(f"[`{r.id}`](#{r.id})" for r in _of_group(group))]
+                for group, title in GROUPS.items()
+            ],
+        ),
+    ]
+    for group, title in GROUPS.items():
+        parts.append(f"## {title} (`{group}`)")
+        for rule in _of_group(group):
+            parts += _rule_section(rule)
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_group(group: str) -> list[Rule]:
+    return [rule for rule in RULES.values() if rule.group == group]
+
+
+def _rule_section(rule: Rule) -> Iterator[str]:
+    marks = [f"**{rule.severity}**"]
+    if not rule.on:
+        marks.append("only with `--enable`")
+    if rule.refused_in_templates:
+        marks.append("**guard**")
+    yield f"### {rule.id}"
+    yield f"{rule.title}. ({', '.join(marks)})"
+    yield f"*Why it matters:* {rule.why}"
+    yield f"*How to mend it:* {rule.mend}"
+
+
 class _Dumper(yaml.SafeDumper):
     """Lists below their key are indented, as everywhere in this repository; no anchors."""
 
@@ -328,6 +375,7 @@ def pages() -> dict[Path, str]:
         crd = yaml.safe_load((ROOT / source).read_text(encoding="utf-8"))
         text = (ROOT / "examples" / f"{example}.yaml").read_text(encoding="utf-8")
         found[REFERENCE / f"{name}.md"] = crd_page(crd, source, text)
+    found[REFERENCE / "lint-rules.md"] = lint_rules_page()
     found[REFERENCE / "templates.md"] = templates_page(load_folder(ROOT / "templates", built_in=True))
     return found
 

@@ -59,8 +59,7 @@ class Cluster:
         here = self._pods.get(policy.namespace, ())
         subjects = [pod for pod in here if policy.spec.subjects.matches(pod.labels)]
         if here and not subjects:
-            count = f"{len(here)} pod{'s' * (len(here) != 1)} or workload{'s' * (len(here) != 1)}"
-            message = f"none of the {count} in {policy.namespace} matches"
+            message = f"matches none of the pods in {policy.namespace} ({len(here)} in the input)"
             yield policy, Finding(SELECTS_NOTHING, ("podSelector",), message)
         host = [pod for pod in subjects if pod.host_network]
         if host:

@@ -67,7 +67,7 @@ class Placed:
     def message(self) -> str:
         """What was found and what would be right, in one sentence."""
         finding = self.finding
-        rendered = f"renders {finding.field_path}: " if self.template and finding.path else ""
+        rendered = f"rendered {finding.field_path}: " if self.template and finding.path else ""
         expected = f"; expected {finding.expected}" if finding.expected else ""
         return f"{rendered}{finding.message}{expected}"
 

@@ -85,7 +85,7 @@ def test_what_an_entry_renders_is_told_at_the_entry_with_the_templates_line() ->
     wide = PROFILE.replace("[10.50.0.0/24]", "[0.0.0.0/0], allowAnyAddress: true")
     (placed,) = found("every-address", wide)
     assert (placed.line, placed.field, placed.entry) == (12, "spec.policies[2]", "database")
-    assert placed.message.startswith("renders egress[0].to[0].ipBlock.cidr: 0.0.0.0/0 is every address")
+    assert placed.message.startswith("rendered egress[0].to[0].ipBlock.cidr: 0.0.0.0/0 is every address")
     source, _, line = placed.template_place.partition(":")
     assert source == "templates/cidr-egress.yaml.j2"
     assert int(line) > 60
