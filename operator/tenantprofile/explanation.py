@@ -44,11 +44,13 @@ class Words:
 PLAIN: Final = Words()
 
 
-def headline(found: Verdict, words: Words = PLAIN) -> str:
-    """`shop/web → shop/db, TCP 5432: denied`."""
+def headline(found: Verdict, words: Words = PLAIN, ports: PortSet | None = None) -> str:
+    """`shop/web → shop/db, TCP 5432: denied`; ports: all of which the same is true."""
     answer = "allowed" if found.allowed else "denied"
     ends = f"{words.end(found.source)} → {words.end(found.destination)}"
-    return f"{ends}, {found.protocol} {found.port}: {answer}"
+    if ports is None:
+        return f"{ends}, {found.protocol} {found.port}: {answer}"
+    return f"{ends}, {'all ports' if ports.is_everything else ports}: {answer}"
 
 
 def reasons(

@@ -82,12 +82,12 @@ class End:
         if self.anything:
             return "anything"
         if self.outside is not None:
-            return f"anything outside {self.outside}"
+            return f"anything outside {str(self.outside).removeprefix('every pod in ')}"
         if self.addresses:
             return str(self.addresses)
-        where = f" in namespace{'s' if len(self.namespaces) > 1 else ''} {' or '.join(self.namespaces)}"
         words = self.workload or (f"pods with {_joined(self.pod_labels)}" if self.pod_labels else "every pod")
-        words += where if self.namespaces else ""
+        if self.namespaces:
+            words += f" in namespace{'s' if len(self.namespaces) > 1 else ''} {' or '.join(self.namespaces)}"
         if self.namespace_labels:
             words += " with" if self.namespaces else " in namespaces with"
             words += f" {_joined(self.namespace_labels)}"
@@ -124,7 +124,9 @@ class NetworkAssertion:
     may_be_empty: bool = False
 
     def __str__(self) -> str:
-        verb = "reaches" if self.expect == "allow" else "does not reach"
+        several = str(self.source).startswith("pods")
+        denied = "do not reach" if several else "does not reach"
+        verb = denied if self.expect == "deny" else "reach" if several else "reaches"
         return f"{self.source} {verb} {self.destination} on {self.ports}"
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import click
 
 from tenantprofile import __version__
+from tenantprofile.cli.audit import audit
+from tenantprofile.cli.connections import connections
+from tenantprofile.cli.diff import diff
+from tenantprofile.cli.explain import explain
 from tenantprofile.cli.lint import lint
 from tenantprofile.cli.render import render
 from tenantprofile.cli.run import run
 from tenantprofile.cli.templates import templates
+from tenantprofile.cli.test import test
 
 
 @click.group(
@@ -39,6 +44,11 @@ def completion(shell: str) -> None:
 main.add_command(run)
 main.add_command(render)
 main.add_command(lint)
+main.add_command(test)
+main.add_command(explain)
+main.add_command(audit)
+main.add_command(connections)
+main.add_command(diff)
 main.add_command(templates)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import click
 import yaml
 
+from tenantprofile.cli.output import say, stop
+from tenantprofile.cli.sources import SourceError, read_sources
 from tenantprofile.desired import ProfilePlan, Refusal
-from tenantprofile.documents import DocumentError, read_documents
+from tenantprofile.judging.world import manifest_of, path_of
 from tenantprofile.names import API_VERSION, LABEL_NAMESPACE_NAME
+from tenantprofile.objects import SourceObject
 from tenantprofile.profiles import Profile, ProfileError, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import (
@@ -58,30 +60,28 @@ def render(
     """Print the NetworkPolicies that the operator would apply, offline.
 
     Exit code 0 when all are printed, 1 when a policy is refused (the others are printed all the same),
-    2 when the input cannot be read. An owner reference needs the profile's uid, which a file lacks: it
-    is left out where the file has none.
+    2 when the input cannot be read. A profile whose own assertions do not hold is refused as a whole.
+    An owner reference needs the profile's uid, which a file lacks: it is left out where the file has
+    none.
     """
-    objects = [m for name in (*profiles, *templates) for m in _read(name)]
+    objects = _read(*profiles, *templates)
     known = _templates(objects)
-    parsed = _profiles(objects)
+    plans = [ProfilePlan(profile, known) for profile in _profiles(objects)]
     printed: list[Manifest] = []
     refused = 0
     for facts, ask in _namespaces(namespaces):
-        for profile in parsed:
+        for plan in plans:
+            profile = plan.profile
             if ask and not profile.selects(facts.name, facts.labels):
                 continue
-            for item in ProfilePlan(profile, known).desired(facts):
+            for item in plan.desired(facts):
                 if isinstance(item, Refusal):
                     refused += 1
-                    click.echo(
-                        f"{profile.name}/{item.entry} in {facts.name}: {item.reason}: {item.message}",
-                        err=True,
-                    )
+                    if item.message:
+                        name = f"{profile.name}/{item.entry}" if item.entry else profile.name
+                        click.echo(f"{name} in {facts.name}: {item.reason}: {item.message}", err=True)
                 else:
-                    manifest = item.manifest(facts.name)
-                    if not profile.uid:
-                        manifest["metadata"].pop("ownerReferences", None)
-                    printed.append(manifest)
+                    printed.append(manifest_of(item, profile, facts.name))
     if output == "json":
         click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": printed}, indent=2))
     elif printed:
@@ -92,60 +92,42 @@ def render(
         raise SystemExit(1)
 
 
-def _read(name: str) -> Iterable[Manifest]:
-    """Every object in a file, a folder or standard input; Lists are taken apart."""
-    if name == "-":
-        yield from _objects(sys.stdin.read(), "standard input")
-        return
-    path = Path(name)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml", ".json"))
-    elif path.is_file():
-        files = [path]
-    else:
-        _stop(f"{name}: no such file or folder")
-    for file in files:
-        yield from _objects(file.read_text(encoding="utf-8"), str(file))
-
-
-def _objects(text: str, source: str) -> Iterable[Manifest]:
+def _read(*names: str) -> list[SourceObject]:
+    """Every object in files, folders or standard input."""
     try:
-        documents = read_documents(text, source)
-    except DocumentError as error:
-        _stop(str(error))
-    for document in documents:
-        data = document.data
-        if data is None:
-            continue
-        if not isinstance(data, dict) or "kind" not in data:
-            _stop(f"{source}:{document.line(())}: expected a Kubernetes object with apiVersion and kind")
-        yield from data["items"] if data["kind"] == "List" else [data]
+        found = read_sources(names)
+    except SourceError as error:
+        stop(str(error))
+    say(found.notes)
+    return found.objects
 
 
-def _templates(objects: list[Manifest]) -> dict[str, Template]:
+def _templates(objects: list[SourceObject]) -> dict[str, Template]:
     known: dict[str, Template] = {}
-    for manifest in objects:
-        if manifest["kind"] == "PolicyTemplate":
+    for item in objects:
+        if item.kind == "PolicyTemplate" and item.api_version == API_VERSION:
             try:
-                template = load_policy_template(manifest)
+                template = load_policy_template(item.raw)
             except TemplateError as error:
-                _stop(str(error))
+                stop(f"{item.place(('spec',))}: {item}: {error.message}")
             if template.name in builtin_templates():
-                _stop(f"PolicyTemplate {template.name}: a built-in template has this name; choose another")
+                place = item.place(("metadata", "name"))
+                stop(f"{place}: {item}: metadata.name: a built-in template has this name; choose another")
             known[template.name] = template
     return {**known, **builtin_templates()}
 
 
-def _profiles(objects: list[Manifest]) -> list[Profile]:
+def _profiles(objects: list[SourceObject]) -> list[Profile]:
     parsed = []
-    for manifest in objects:
-        if manifest["kind"] == "TenantProfile" and manifest.get("apiVersion") == API_VERSION:
+    for item in objects:
+        if item.kind == "TenantProfile" and item.api_version == API_VERSION:
             try:
-                parsed.append(parse_profile(manifest))
+                parsed.append(parse_profile(item.raw))
             except ProfileError as error:
-                _stop(str(error))
+                place = item.place(path_of(error.complaints[0].partition(":")[0]))
+                stop(f"{place}: {error}")
     if not parsed:
-        _stop(f"no TenantProfile of {API_VERSION} in the files given with --profile")
+        stop(f"no TenantProfile of {API_VERSION} in the files given with --profile")
     return parsed
 
 
@@ -155,13 +137,7 @@ def _namespaces(names: tuple[str, ...]) -> Iterable[tuple[NamespaceFacts, bool]]
         if not Path(name).exists() and name != "-":
             yield NamespaceFacts(name, {LABEL_NAMESPACE_NAME: name}, {}), False
             continue
-        for manifest in _read(name):
-            if manifest["kind"] == "Namespace":
-                metadata = manifest["metadata"]
-                labels = {**(metadata.get("labels") or {}), LABEL_NAMESPACE_NAME: metadata["name"]}
-                yield NamespaceFacts(metadata["name"], labels, metadata.get("annotations") or {}), True
-
-
-def _stop(message: str) -> NoReturn:
-    click.echo(f"tenantprofile render: {message}", err=True)
-    raise SystemExit(2)
+        for item in _read(name):
+            if item.kind == "Namespace" and item.api_version == "v1":
+                labels = {**(item.metadata.get("labels") or {}), LABEL_NAMESPACE_NAME: item.name}
+                yield NamespaceFacts(item.name, labels, item.metadata.get("annotations") or {}), True

@@ -8,6 +8,7 @@ something without it, a note; nothing is left out silently.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,13 +59,16 @@ class Sources:
     """What was read. notes: what a person should know of the reading, to be shown beside any answer.
 
     missing: kinds that the cluster did not let us read. cluster: the cluster that was read, as its
-    server's URL; empty for files alone.
+    server's URL; empty for files alone. digests: SHA-256 of each text that was read, by its name.
+    replaced: objects of the cluster in whose place those of the files count.
     """
 
     objects: list[SourceObject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     cluster: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
+    replaced: list[SourceObject] = field(default_factory=list)
 
 
 def cluster_options(function: Function) -> Function:
@@ -96,7 +100,7 @@ def read_sources(
     """
     found = Sources()
     for name in dict.fromkeys(names):
-        found.objects.extend(_read(name, found.notes))
+        found.objects.extend(_read(name, found))
     if kubeconfig is not None or context is not None:
         live = asyncio.run(_read_cluster(kubeconfig, context, indispensable))
         own = {_identity(item) for item in found.objects}
@@ -105,7 +109,7 @@ def read_sources(
         if replaced:
             notes.append(f"{_listed(replaced)}: as in the files, not as in the cluster")
         objects = [*found.objects, *(item for item in live.objects if _identity(item) not in own)]
-        return Sources(objects, notes, live.missing, live.cluster)
+        return Sources(objects, notes, live.missing, live.cluster, found.digests, replaced)
     return found
 
 
@@ -122,19 +126,19 @@ def _listed(items: list[SourceObject]) -> str:
 # --- files ---
 
 
-def _read(name: str, notes: list[str]) -> Iterator[SourceObject]:
+def _read(name: str, found: Sources) -> Iterator[SourceObject]:
     if name == "-":
-        yield from _objects(sys.stdin.read(), "standard input")
+        yield from _objects(sys.stdin.read(), "standard input", found)
         return
     path = Path(name)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and _is_meant(p, path))
         if not files:
-            notes.append(f"{name}: no file in it ends in {', '.join(SUFFIXES)}")
+            found.notes.append(f"{name}: no file in it ends in {', '.join(SUFFIXES)}")
         for file in files:
-            yield from _objects(_text(file), str(file), notes)
+            yield from _objects(_text(file), str(file), found, lenient=True)
     elif path.is_file() or path.is_fifo():
-        yield from _objects(_text(path), name)
+        yield from _objects(_text(path), name, found)
     else:
         raise SourceError(f"{name}: no such file or folder")
 
@@ -154,15 +158,15 @@ def _text(file: Path) -> str:
         raise SourceError(f"{file}: {error.strerror or error}") from error
 
 
-def _objects(text: str, source: str, notes: list[str] | None = None) -> Iterator[SourceObject]:
-    """The objects of a text. With notes: other YAML is passed over and said, as folders hold it, too."""
-    others: list[ObjectError] | None = None if notes is None else []
+def _objects(text: str, source: str, found: Sources, *, lenient: bool = False) -> Iterator[SourceObject]:
+    """The objects of a text. Lenient: other YAML is passed over and said, because folders hold it, too."""
+    found.digests[source] = hashlib.sha256(text.encode()).hexdigest()
+    others: list[ObjectError] | None = [] if lenient else None
     try:
         yield from read_text(text, source, others)
     except (DocumentError, ObjectError) as error:
         raise SourceError(str(error)) from error
-    if notes is not None:
-        notes.extend(f"{error}; passed over" for error in others or ())
+    found.notes.extend(f"{error}; passed over" for error in others or ())
 
 
 # --- a cluster ---

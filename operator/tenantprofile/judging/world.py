@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tenantprofile.connectivity.manifests import KINDS, ManifestError
 from tenantprofile.connectivity.world import World
-from tenantprofile.desired import DesiredPolicy, ProfilePlan, Refusal
+from tenantprofile.desired import ASSERTION_FAILED, DesiredPolicy, ProfilePlan, Refusal
 from tenantprofile.documents import Path
 from tenantprofile.names import (
     ANNOTATION_TEMPLATE,
@@ -77,6 +77,8 @@ class Assembly:
     """A world, and what it was made from. `policies` is by namespace and name, in the world's order.
 
     objects: everything that was given, as it was given. selected: the namespaces of each profile.
+    violated: by profile, its own assertions that do not hold, each with a namespace and an explanation;
+    the world holds what the profile says all the same, although the operator would not apply it.
     """
 
     objects: tuple[SourceObject, ...]
@@ -85,6 +87,7 @@ class Assembly:
     profiles: tuple[tuple[Profile, SourceObject], ...] = ()
     templates: Mapping[str, Template] = field(default_factory=dict)
     selected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    violated: Mapping[str, tuple[tuple[str, Refusal], ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def source_of(self, policy: Any) -> PolicySource:
@@ -115,6 +118,7 @@ class _Assembler:
         self._objects = objects
         self._operator_namespace = operator_namespace
         self._notes: list[str] = []
+        self._violated: dict[str, tuple[tuple[str, Refusal], ...]] = {}
         self._profile_objects = self._of_kind("TenantProfile")
         self._template_objects = self._of_kind("PolicyTemplate")
         self._namespaces = self._namespace_facts()
@@ -130,6 +134,7 @@ class _Assembler:
         written = (*self._profile_objects, *self._template_objects, *namespace_objects)
         renders = any(item.origin.is_file for item in written)
         for profile, item in profiles:
+            self._assert(profile, item, templates)
             names = tuple(facts.name for facts in self._namespaces if self._selects(profile, facts))
             selected[profile.name] = names
             if not renders:
@@ -147,6 +152,7 @@ class _Assembler:
             profiles=tuple(profiles),
             templates=templates,
             selected=selected,
+            violated=self._violated,
             notes=tuple(self._notes),
         )
 
@@ -223,6 +229,27 @@ class _Assembler:
     def _selects(self, profile: Profile, facts: NamespaceFacts) -> bool:
         return profile.selects(facts.name, facts.labels, operator_namespace=self._operator_namespace)
 
+    def _assert(self, profile: Profile, item: SourceObject, templates: Mapping[str, Template]) -> None:
+        """Checks a profile's own assertions, in each of its namespaces or else in one that could be."""
+        if not profile.assertions:
+            return
+        plan = ProfilePlan(profile, templates)
+        found: dict[str, tuple[str, Refusal]] = {refusal.name: ("", refusal) for refusal in plan.refusals}
+        for facts in self._namespaces:
+            if self._selects(profile, facts):
+                for refusal in plan.desired(facts):
+                    if isinstance(refusal, Refusal):
+                        found.setdefault(refusal.name, (facts.name, refusal))
+        violated = tuple(
+            pair for pair in found.values() if pair[1].reason == ASSERTION_FAILED and pair[1].message
+        )
+        if violated:
+            self._violated[profile.name] = violated
+            self._notes.append(
+                f"{item} ({item.place()}): its own assertions do not hold, so the operator would keep what is"
+                f" there instead: {violated[0][1].message}"
+            )
+
     def _render(
         self,
         profile: Profile,
@@ -232,7 +259,7 @@ class _Assembler:
         policies: dict[tuple[str, str], PolicySource],
     ) -> None:
         """Puts a profile's policies among the others, and takes out those that it has left behind."""
-        plan = ProfilePlan(profile, templates)
+        plan = ProfilePlan(replace(profile, assertions=()), templates)
         entries = {entry.name: entry.template for entry in profile.entries}
         chosen, kept = set(names), set[tuple[str, str]]()
         manifests: dict[DesiredPolicy, dict[str, Any]] = {}

@@ -1,0 +1,142 @@
+"""`tenantprofile audit`: what is covered, what is not, and evidence of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tenantprofile.cli.output import (
+    Reading,
+    counted,
+    csv_text,
+    data_text,
+    output_option,
+    read_world,
+    say,
+    settings_of,
+    table,
+    world_options,
+)
+from tenantprofile.connectivity.policies import DIRECTIONS
+from tenantprofile.judging.audit import Audit
+from tenantprofile.judging.audit import audit as audited
+from tenantprofile.judging.evidence import (
+    CSV_COLUMNS,
+    Circumstances,
+    evidence,
+    markdown,
+    percent,
+    rows,
+)
+
+
+@click.command()
+@click.argument("files", nargs=-1)
+@click.option(
+    "--exclude",
+    "excluded",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="Leave a namespace out, for example kube-system; the evidence says so. Repeatable.",
+)
+@world_options
+@output_option("table", "json", "yaml", "markdown", "csv")
+def audit(
+    files: tuple[str, ...],
+    excluded: tuple[str, ...],
+    kubeconfig: Path | None,
+    context: str | None,
+    plugin: str,
+    output: str,
+) -> None:
+    """Name every pod and namespace that no policy covers, in each direction, and what covers the rest.
+
+    A namespace is covered when a policy isolates every pod in it, also those yet to come. Policies of
+    tenants that let through what a profile's policies stop are listed with what they add. JSON, YAML,
+    Markdown and CSV are evidence: with time, versions and digests of what was judged (the time is that
+    of SOURCE_DATE_EPOCH where it is set). FILES are files or folders; - is standard input; with
+    --context or --kubeconfig a cluster is read.
+
+    Exit code 0 when everything is covered, 1 when something is not, 2 when the input cannot be read.
+    """
+    reading = read_world(files, kubeconfig, context)
+    found = audited(reading.assembly, excluded=excluded, settings=settings_of(plugin))
+    if output in ("table", "csv"):
+        say(reading.notes)
+    if output == "table":
+        click.echo("\n".join(_lines(reading, found)))
+    elif output == "csv":
+        click.echo(csv_text(CSV_COLUMNS, rows(reading.assembly, found)))
+    else:
+        data = evidence(reading.assembly, found, _circumstances(reading))
+        click.echo(markdown(data).rstrip("\n") if output == "markdown" else data_text(data, output))
+    raise SystemExit(0 if found.complete else 1)
+
+
+def _circumstances(reading: Reading) -> Circumstances:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    time = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    sources = reading.sources
+    return Circumstances(
+        time.strftime("%Y-%m-%dT%H:%M:%SZ"), sources.cluster, sources.digests, tuple(reading.notes)
+    )
+
+
+def _lines(reading: Reading, found: Audit) -> Iterator[str]:
+    countable = [pod for pod in found.pods if not pod.exempt]
+    summary: list[tuple[str, ...]] = []
+    for direction in DIRECTIONS:
+        pods = len(countable) - len(found.open(direction))
+        spaces = len(found.namespaces) - len(found.unguarded(direction))
+        summary.append(
+            (
+                direction.lower(),
+                f"{pods} of {len(countable)} ({percent(pods, len(countable))} %)",
+                f"{spaces} of {len(found.namespaces)} ({percent(spaces, len(found.namespaces))} %)",
+            )
+        )
+    yield table(("direction", "pods covered", "namespaces covered"), summary)
+    if exempt := len(found.pods) - len(countable):
+        yield f"{counted(exempt, 'pod')} with hostNetwork cannot be covered by any policy"
+    for direction in DIRECTIONS:
+        yield from _section(
+            f"Namespaces in which a new pod would be open for {direction.lower()}",
+            [space.name for space in found.unguarded(direction)],
+        )
+        yield from _section(
+            f"Pods open for {direction.lower()}", [str(pod.workload) for pod in found.open(direction)]
+        )
+    yield from _section("Policies beside the profiles that widen them", list(_widenings(found)))
+    yield ""
+    yield table(("namespace", "pods", "profiles", "templates"), _namespaces(reading, found))
+
+
+def _section(title: str, items: list[str]) -> Iterator[str]:
+    if items:
+        yield ""
+        yield f"{title} ({len(items)}):"
+        yield from (f"  {item}" for item in items)
+
+
+def _widenings(found: Audit) -> Iterator[str]:
+    for one in found.widenings:
+        if one.method == "connections":
+            gained = counted(one.gained, "connection")
+            yield f"{one.policy} ({one.source.item.place()}) adds {gained}: {'; '.join(one.examples)}"
+        else:
+            yield f"{one.policy} ({one.source.item.place()}) adds the rules {', '.join(one.examples)}"
+
+
+def _namespaces(reading: Reading, found: Audit) -> Iterator[tuple[str, ...]]:
+    templates: dict[str, set[str]] = {}
+    for (namespace, _), source in reading.assembly.policies.items():
+        if source.template:
+            templates.setdefault(namespace, set()).add(source.template)
+    for space in found.namespaces:
+        used: Any = templates.get(space.name, ())
+        yield space.name, str(space.pods), ", ".join(space.profiles) or "-", ", ".join(sorted(used)) or "-"
