@@ -86,7 +86,6 @@ def test_time_to_protected(world: World) -> None:
         with FlowLog(world, Flow("stranger/pod", pod, "TCP", 8080, 4)) as tries:
             begun = time.monotonic()
             world.add_namespace(namespace, LABEL)
-            created = time.monotonic()
             world.declare_pod(namespace, "pod")
             declared = time.monotonic()
             refused = tries.first(Outcome.REFUSED, begun)
@@ -97,12 +96,13 @@ def test_time_to_protected(world: World) -> None:
         assert set(added) == set(POLICIES)
         ready = max(added.values())
         total.append(refused.known - begun)
-        operators.append(max(0.0, ready - created))
+        operators.append(ready - begun)
         engines.append(refused.known - max(declared, added["wire.default-deny"]))
         exposed.append(max(0.0, refused.known - declared))
         world.remove(pod)
+        _release(world, namespace)
     report("new namespace and pod → first refused packet", total)
-    report("  the operator: namespace created → its last policy announced", operators)
+    report("  the operator: namespace written → its last policy announced", operators)
     report("  the engine: policy and pod known → first refused packet", engines)
     report("  exposed: pod running → first refused packet", exposed)
     assert sorted(operators)[len(operators) // 2] < 2
@@ -153,25 +153,33 @@ def test_what_a_tenant_opens_is_closed_again(
             last = [t.known for t in tries.tries if t.outcome is Outcome.OPEN and t.begun < settled]
         closed.append(max(0.0, last[-1] - written) if last else 0.0)
         through.append(tries.open_for(written - 0.5, settled))
+        world.remove(protected.destination)
+        _release(world, namespace)
     report(f"{title} → nothing comes through any more", closed)
     report("  a forbidden connection came through for", through)
     assert max(closed) < 5
 
 
-def test_without_the_operator_it_stays_open(protected: Flow, world: World, operator: OperatorProcess) -> None:
-    """The same tampering with the operator stopped: open until it is back."""
+@pytest.mark.parametrize(("title", "tamper"), TAMPERINGS)
+def test_without_the_operator_it_stays_open(
+    title: str, tamper: Tampering, protected: Flow, world: World, operator: OperatorProcess
+) -> None:
+    """The same with the operator stopped: open until it is back. So each tampering does open something."""
     with FlowLog(world, protected) as tries:
         operator.stop()
         try:
-            _open(world, namespace_of(protected))
-            opened = tries.first(Outcome.OPEN, 0)
+            tamper(world, namespace_of(protected))
+            written = time.monotonic()
+            opened = tries.first(Outcome.OPEN, written)
             time.sleep(2)
             assert tries.outcomes(opened.known) == {Outcome.OPEN}
         finally:
             back = time.monotonic()
             operator.start()
+        report(f"{title}, operator stopped → it comes through", [opened.known - written])
         refused = tries.first(Outcome.REFUSED, back, 30)
-        report("the operator is started → refused again", [refused.known - back])
+        report("  the operator is started → refused again", [refused.known - back])
+        _wait_for_repair(world, namespace_of(protected))
         world.settle()
         settled = time.monotonic()
         time.sleep(0.2)
@@ -241,6 +249,11 @@ def test_a_tenant_who_keeps_at_it(protected: Flow, world: World) -> None:
         settled = time.monotonic()
         time.sleep(0.3)
         assert tries.outcomes(settled) == {Outcome.REFUSED}
+
+
+def _release(world: World, namespace: str) -> None:
+    """Out of the profile, so that the engine's work is the same for the next sample."""
+    world.api.patch("Namespace", "", namespace, {"metadata": {"labels": {"protected": None}}})
 
 
 def _wait_for_repair(world: World, namespace: str, seconds: float = 20) -> None:

@@ -154,3 +154,8 @@ def _namespaces_in_use() -> set[int]:
         if target.startswith("net:["):
             found.add(int(target[5:-1]))
     return found
+
+
+def test_the_list_of_packages_is_what_is_asked_for() -> None:
+    listed = requirements.PACKAGES.read_text().split()
+    assert sorted(listed) == sorted(set(requirements.PROGRAMS.values()))

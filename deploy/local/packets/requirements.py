@@ -45,16 +45,20 @@ def unavailable() -> str | None:
         return f"real packets need Linux; this is {sys.platform}"
     if os.geteuid() != 0:
         return "real packets need root, to make network namespaces"
-    missing = sorted(
-        {package for name, package in PROGRAMS.items() if not shutil.which(name, path=SYSTEM_PATH)}
-    )
+    missing = missing_packages()
     if missing:
-        return f"real packets need the Debian packages {' '.join(missing)} (see {PACKAGES.name})"
+        return f"real packets need the Debian packages {' '.join(missing)}: make packets installs them"
     try:
         _try()
     except NetnsError as error:
         return f"real packets need more than this kernel has or permits: {error}"
     return None
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages whose programs are not here, sorted."""
+    lacking = {package for name, package in PROGRAMS.items() if not shutil.which(name, path=SYSTEM_PATH)}
+    return sorted(lacking)
 
 
 def _try() -> None:
