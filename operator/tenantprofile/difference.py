@@ -54,6 +54,11 @@ class Plan:
     """As desired already."""
 
     @property
+    def removals(self) -> tuple[Delete, ...]:
+        """The deletes of all phases."""
+        return tuple(delete for phase in self.deletes for delete in phase)
+
+    @property
     def is_empty(self) -> bool:
         return not self.writes and not self.deletes
 

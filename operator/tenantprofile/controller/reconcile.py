@@ -1,9 +1,9 @@
 """One namespace brought to what it should hold: read the state, work out the difference, do it.
 
-Promises: nothing is written when nothing differs; nothing is removed before everything wanted stands;
-an object that is not ours is never touched; every write is based on the version that was looked at,
-so that a change in between answers 409 and is looked at anew; a repair counts only when the response
-shows the whole policy as desired.
+Promises: nothing is written when nothing differs; nothing is removed before everything wanted stands,
+or on old news; an object that is not ours is never touched; every write is based on the version that
+was looked at, so that a change in between answers 409 and is looked at anew; a repair counts only when
+the response shows the whole policy as desired.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from tenantprofile.changes import change, last_manager, merged
@@ -21,6 +22,7 @@ from tenantprofile.cluster.policies import DELETION, PolicyCache
 from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.contention import Contention
 from tenantprofile.controller.events import EventRecorder, Subject
+from tenantprofile.controller.removal import rests_on_present
 from tenantprofile.controller.state import NamespaceRecord, State
 from tenantprofile.desired import DesiredPolicy, ProfilePlan, Refusal
 from tenantprofile.difference import Create, Delete, Plan, Replace, difference
@@ -184,7 +186,11 @@ class Reconciler:
                 run.hold(policy.profile)
         for policy in plan_of_work.conflicts:
             self._conflict(run, policy, None)
-        await self._work(run, plan_of_work, report, kept)
+        # As they are now: while writes are on their way, the state may move on.
+        basis = {
+            d.observed.profile: self._state.profiles.get(d.observed.profile) for d in plan_of_work.removals
+        }
+        await self._work(run, plan_of_work, report, kept, partial(rests_on_present, self._api, record, basis))
 
     def _look(self, run: _Pass, item: DesiredPolicy | Refusal) -> None:
         """A suspended profile's policy: count it when it happens to be as desired, and leave it."""
@@ -209,7 +215,14 @@ class Reconciler:
                 removable.add(seen.profile)
         return removable
 
-    async def _work(self, run: _Pass, plan: Plan, report: set[str], kept: set[str]) -> None:
+    async def _work(
+        self,
+        run: _Pass,
+        plan: Plan,
+        report: set[str],
+        kept: set[str],
+        removals_still_right: Callable[[], Awaitable[bool]],
+    ) -> None:
         for phase in plan.writes:
             writes = [write for write in phase if self._may_write(run, write, report)]
             await self._side_by_side(
@@ -217,12 +230,25 @@ class Reconciler:
             )
             if run.going:
                 return
-        if run.failed:
+        if run.failed or not plan.deletes or not await self._may_remove(run, plan, removals_still_right):
             return
         for removals in plan.deletes:
             await self._side_by_side(self._delete(run, removal) for removal in removals)
             if run.failed:
                 return
+
+    async def _may_remove(self, run: _Pass, plan: Plan, still_right: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether what is to be removed is unwanted by what stands in the cluster at present."""
+        try:
+            if await still_right():
+                return True
+        except ApiError as error:
+            first = plan.removals[0].observed
+            self._failed(run, first.profile, first.policy, error)
+            return False
+        # The news is on its way, and brings the namespace back here.
+        run.result.retry = run.failed = True
+        return False
 
     @staticmethod
     async def _side_by_side(calls: Iterable[Any]) -> None:
