@@ -179,13 +179,13 @@ class Api:
 
     # --- writes ---
 
-    async def create(self, path: str, body: bytes | Mapping[str, Any]) -> Object:
-        """POST. Raises ApiError (409 AlreadyExists)."""
-        return await self._write("POST", path, body)
+    async def create(self, path: str, body: bytes | Mapping[str, Any], *, held_back: bool = True) -> Object:
+        """POST. Raises ApiError (409 AlreadyExists). `held_back`: waits where a Retry-After says so."""
+        return await self._write("POST", path, body, held_back=held_back)
 
-    async def replace(self, path: str, body: bytes | Mapping[str, Any]) -> Object:
+    async def replace(self, path: str, body: bytes | Mapping[str, Any], *, held_back: bool = True) -> Object:
         """PUT of the whole object; the body carries the resourceVersion that it is based on."""
-        return await self._write("PUT", path, body)
+        return await self._write("PUT", path, body, held_back=held_back)
 
     async def merge(self, path: str, body: Mapping[str, Any]) -> Object:
         """PATCH with a JSON merge patch (RFC 7386)."""
@@ -207,8 +207,10 @@ class Api:
         body: bytes | Mapping[str, Any],
         *,
         content_type: str = "application/json",
+        held_back: bool = True,
     ) -> Object:
-        await self._writable.wait()
+        if held_back:
+            await self._writable.wait()
         self.writes += 1
         data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
         params = None if method == "DELETE" else {"fieldManager": FIELD_MANAGER}

@@ -242,6 +242,7 @@ class Controller:
         while True:
             await may_write.wait()
             namespace, _ = await self._queue.get()
+            await may_write.wait()  # the lease may have been lost while there was nothing to do
             try:
                 result = await reconciler.reconcile(namespace)
             except Exception:

@@ -5,6 +5,10 @@ own monotonic clock, so that neither clock skew nor a jump of the wall clock mak
 leader stops writing by itself when it could not renew for `RENEW_DEADLINE`, before others may take over. The
 `kubernetes` package's election was looked at: it measures by the wall clock, ends on a refused
 connection, and cannot give a lease back, which would leave new namespaces open for 15 s on a restart.
+
+Its writes do not wait where the API server has asked others to (Retry-After): they are one every two
+seconds, in a priority level of their own (API documentation, API Priority and Fairness), and a lease lost
+by waiting would be taken up by another operator, with all its requests.
 """
 
 from __future__ import annotations
@@ -118,7 +122,7 @@ class Lease:
             return holder
         lease["spec"] = self._spec(spec)
         try:
-            answer = await self._api.replace(path, lease)
+            answer = await self._api.replace(path, lease, held_back=False)
         except ApiError as error:
             if error.status == 409:
                 return holder or "another candidate"
@@ -128,7 +132,7 @@ class Lease:
 
     async def _create(self, lease: dict[str, Any]) -> dict[str, Any]:
         try:
-            return await self._api.create(self._collection, lease)
+            return await self._api.create(self._collection, lease, held_back=False)
         except ApiError as error:
             if error.status == 409:
                 return {"spec": {"holderIdentity": "another candidate"}}
@@ -157,6 +161,6 @@ class Lease:
             lease = await self._api.get(path)
             if lease["spec"].get("holderIdentity") == self._identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._api.replace(path, lease)
+                await self._api.replace(path, lease, held_back=False)
         except ApiError as error:
             logger.info("the lease was not given back: %s", error)
