@@ -41,9 +41,12 @@ class Outcome:
         return self.ready == self.desired and not self.problems
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, order=True)
 class Drift:
-    """Repairs so far; the count goes on over restarts, because it is read from the status."""
+    """Repairs so far; the count goes on over restarts, because it is read from the status.
+
+    Two operators that report on one profile agree on the greater one, instead of correcting each other.
+    """
 
     repaired: int = 0
     last_time: str = ""

@@ -135,6 +135,8 @@ class StatusBoard:
         profile = record.profile
         selected = 0
         plan = record.plan
+        tally = self._tally(record.name)
+        tally.drift = max(tally.drift, Drift.from_status(record.status))
         problems: tuple[Problem, ...] = ()
         if profile is not None:
             selected = sum(
@@ -146,7 +148,7 @@ class StatusBoard:
         elif plan is not None:
             problems = tuple(Problem("", r.entry, r.reason, r.message) for r in plan.refusals)
         return standing.status(
-            self._tally(record.name),
+            tally,
             generation=record.generation,
             selected=selected,
             before=record.status,
