@@ -1,0 +1,310 @@
+"""Every kind of trouble, on a real control plane, with the referee as the witness.
+
+Each test is one campaign: tenants and platform team are at work, faults come, and then everything has
+to be as desired within one interval of the full comparison, without one moment in which a policy was
+missing or wider than anybody wanted, and without one write in the quiet afterwards.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from chaos.campaign import SHIFTED_CLOCK, Campaign
+from chaos.conftest import FULL, scale
+from client import eventually
+from faultproxy import Fault
+
+pytestmark = pytest.mark.timeout(900)
+only_in_full = pytest.mark.skipif(
+    not FULL, reason="takes long; part of the full run (TENANTPROFILE_CHAOS=full)"
+)
+
+WRITES = frozenset({"write"})
+READS = frozenset({"read"})
+WATCHES = frozenset({"watch"})
+ALL = WRITES | READS | WATCHES
+QUIET = 56.0 if FULL else 2.0
+"""With the seconds of settling before it, about a minute in the full run."""
+
+
+def test_operator_killed_at_random_points(campaign: Campaign) -> None:
+    operator = campaign.operator()
+    with campaign.life(pause=0.1):
+        for _ in range(scale(8, 110)):
+            # From in the middle of the imports to well into the work.
+            campaign.wait(0.3, scale(2, 3))
+            operator.kill(down=campaign.random.choice([0.0, 0.0, 0.3]))
+            campaign.faults["operator killed (SIGKILL)"] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+def test_api_server_stopped_and_restarted(campaign: Campaign) -> None:
+    campaign.operator()
+    with campaign.life(pause=0.1):
+        for index in range(scale(2, 36)):
+            campaign.wait(0.5, 2.0)
+            kill = index % 2 == 0
+            campaign.cp.restart("kube-apiserver", kill=kill)
+            campaign.faults[f"API server {'killed' if kill else 'stopped'} and restarted"] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+@only_in_full
+def test_api_server_away_for_long(campaign: Campaign) -> None:
+    campaign.operator()
+    for _ in range(3):
+        campaign.wait(0.5, 1.0)
+        campaign.cp.kill("kube-apiserver")
+        time.sleep(45)
+        campaign.cp.start("kube-apiserver")
+        campaign.faults["API server away for long"] += 1
+        # What is new just afterwards is open until the operator is back.
+        began = time.monotonic()
+        name = campaign.estate.create_namespace()
+        wanted = {item.name for item in campaign.estate.desired(name)}
+        eventually(lambda n=name, w=wanted: w <= campaign.names(n), within=30)  # type: ignore[misc]
+        campaign.report.notes["new namespace protected after the outage, s"] = round(
+            time.monotonic() - began, 1
+        )
+    campaign.reckon()
+
+
+def test_watches_cut(campaign: Campaign) -> None:
+    proxy = campaign.proxy()
+    campaign.operator(proxy=proxy)
+    with campaign.life(pause=0.1):
+        for _ in range(scale(16, 260)):
+            campaign.wait(0.02, 0.5)
+            how = campaign.random.choice(["end", "break", "break", "expire", "silent"])
+            if how == "silent":
+                proxy.hold_watches()
+                campaign.wait(0.1, 1.5)
+                if campaign.random.random() < 0.5:
+                    proxy.end_watches("break")
+                proxy.release_watches()
+            else:
+                proxy.end_watches(how, campaign.random.choice([0.3, 1.0]))  # type: ignore[arg-type]
+            campaign.faults[
+                {
+                    "end": "watches ended by the server",
+                    "break": "watches broken",
+                    "expire": "watches answered 410",
+                    "silent": "watches fell silent",
+                }[how]
+            ] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+def test_history_compacted_away(campaign: Campaign) -> None:
+    proxy = campaign.proxy()
+    campaign.operator(proxy=proxy)
+    unreachable = Fault("watches refused", on=WATCHES, breaks="before")
+    with campaign.life(pause=0.05):
+        for _ in range(scale(1, 14)):
+            campaign.wait(0.5, 1.5)
+            with proxy.trouble(unreachable):
+                # Watches stay behind while the world goes on, and then their place in history is gone.
+                proxy.end_watches("break")
+                campaign.wait(0.5, 1.0)
+                campaign.compact()
+                campaign.cp.restart("kube-apiserver", kill=True)
+            campaign.faults["history compacted, API server restarted"] += 1
+            campaign.wait(0.5, 1.5)
+    report = campaign.reckon(quiet=QUIET)
+    gone = sum(n for what, n in report.api_server_said.items() if what.startswith("410"))
+    assert gone >= scale(1, 14), f"the API server's own 410s: {report.api_server_said}"
+
+
+REFUSALS = (
+    Fault("429 with Retry-After", on=WRITES, answer=429, retry_after="1", share=0.3),
+    Fault("429 on every request", on=ALL, answer=429, retry_after="1", share=0.5),
+    Fault("429 without Retry-After", on=WRITES, answer=429, share=0.5),
+    Fault("500 on writes", on=WRITES, answer=500, share=0.5),
+    Fault("500 on everything", on=ALL, answer=500, share=0.3),
+    Fault("503 on everything", on=ALL, answer=503, retry_after="1", share=0.5),
+    Fault("504 on writes", on=WRITES, answer=504, share=0.5),
+    Fault("connection broken before the request", on=ALL, breaks="before", share=0.3),
+    Fault("connection broken after the write took effect", on=WRITES, breaks="after", share=0.5),
+    Fault("answer cut in the middle", on=ALL, breaks="within", share=0.3),
+)
+
+
+def test_refused_and_broken_requests(campaign: Campaign) -> None:
+    proxy = campaign.proxy()
+    campaign.operator(proxy=proxy)
+    with campaign.life(pause=0.06):
+        for index in range(scale(14, 420)):
+            fault = REFUSALS[index % len(REFUSALS)]
+            if index >= len(REFUSALS):
+                fault = campaign.random.choice(REFUSALS)
+            with proxy.trouble(fault):
+                if campaign.random.random() < 0.3:
+                    proxy.end_watches("break", 0.5)
+                campaign.wait(0.1, 0.5)
+            campaign.faults[fault.name] += 1
+            campaign.wait(0.0, 0.3)
+    campaign.reckon(quiet=QUIET)
+
+
+def test_long_retry_after(campaign: Campaign) -> None:
+    """An overloaded server asks for half a minute; the operator obeys, and stays the one that leads."""
+    proxy = campaign.proxy()
+    operator = campaign.operator(proxy=proxy)
+    asked = Fault(
+        "429 with a long Retry-After", on=WRITES, path="networkpolicies", answer=429, retry_after="14"
+    )
+    for _ in range(scale(1, 3)):
+        with proxy.trouble(asked):
+            campaign.estate.change_profile()
+            campaign.estate.create_namespace()
+            eventually(lambda: proxy.hits[asked.name] > 0)
+            campaign.faults[asked.name] += 1
+        time.sleep(15)
+    campaign.reckon()
+    assert "the lease is lost" not in operator.process.log(), "it held back the renewal as well"
+
+
+def test_slow_answers(campaign: Campaign) -> None:
+    proxy = campaign.proxy()
+    campaign.operator(proxy=proxy)
+    slow = (
+        Fault("slow writes", on=WRITES, delay=3.0),
+        Fault("slow reads", on=READS | WATCHES, delay=3.0),
+        Fault("everything slow", on=ALL, delay=1.0),
+    )
+    with campaign.life(pause=0.15):
+        for index in range(scale(3, 50)):
+            fault = slow[index % len(slow)]
+            with proxy.trouble(fault):
+                if index % 2:
+                    proxy.end_watches("break", 0.5)
+                campaign.wait(0.8, 2.5)
+            campaign.faults[fault.name] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+def test_etcd_slow_stopped_and_compacted(campaign: Campaign) -> None:
+    campaign.operator()
+    with campaign.life(pause=0.1):
+        for index in range(scale(3, 40)):
+            campaign.wait(0.3, 1.0)
+            what = ("frozen", "killed", "compacted", "frozen")[index % 4]
+            if what == "frozen":
+                campaign.freeze(campaign.cp.pid("etcd"), campaign.random.uniform(0.5, 4.0))
+            elif what == "killed":
+                campaign.cp.kill("etcd")
+                campaign.wait(0.2, 2.0)
+                campaign.cp.start("etcd")
+            else:
+                campaign.compact()
+            campaign.faults[f"etcd {what}"] += 1
+    campaign.cp.wait_ready()
+    campaign.reckon(quiet=QUIET)
+
+
+def test_clock_jumps(campaign: Campaign) -> None:
+    offset = campaign.cp.directory / "clock-offset"
+    offset.write_text("0")
+    operator = campaign.operator(program=(sys.executable, str(SHIFTED_CLOCK), str(offset)))
+    day = 86400.0
+    jumps = (3600.0, -3600.0, 30 * day, -30 * day, 10 * 365 * day, -10 * 365 * day, 0.5, -45.0)
+    with campaign.life(pause=0.1):
+        for index in range(scale(10, 100)):
+            campaign.wait(0.1, 0.6)
+            offset.write_text(str(jumps[index % len(jumps)] if index % 3 else 0.0))
+            campaign.faults["wall clock stepped"] += 1
+            if index % 10 == 9:
+                # A machine that sleeps, or a hypervisor that gives no time: all clocks go on without us.
+                campaign.freeze(operator.process.pid, campaign.random.uniform(0.5, 3.0))
+                campaign.faults["operator frozen (SIGSTOP)"] += 1
+    offset.write_text("0")
+    campaign.reckon(quiet=QUIET)
+
+
+def test_namespaces_in_a_frenzy(campaign: Campaign) -> None:
+    campaign.operator()
+    estate = campaign.estate
+    reborn = [f"{estate.tag}-again-{i}" for i in range(scale(4, 12))]
+    for _ in range(scale(2, 8)):
+        # The same names, over and over: what was known of the former namespace must not count for the new.
+        for name in reborn:
+            estate.create_namespace(name)
+        for _ in range(scale(5, 10)):
+            estate.create_namespace()
+        campaign.wait(0.0, 0.5)
+        for name in campaign.random.sample(
+            sorted(set(estate.namespaces) - set(estate.foreign)), scale(5, 10)
+        ):
+            estate.delete_namespace(name)
+        for name in reborn:
+            if name in estate.namespaces:
+                estate.delete_namespace(name)
+        campaign.faults["wave of namespaces made and deleted"] += 1
+        campaign.faults["namespaces made or deleted"] += 2 * len(reborn) + 2 * scale(5, 10)
+        estate.change_profile()
+    for name in reborn:
+        estate.create_namespace(name)
+    campaign.reckon(quiet=QUIET)
+
+
+def test_two_operators_that_both_write(campaign: Campaign) -> None:
+    """A mistake: two releases in one cluster, both with --no-leader-elect. They may waste, not harm."""
+    proxy = campaign.proxy()
+    campaign.operator("--no-leader-elect")
+    second = campaign.operator("--no-leader-elect", proxy=proxy)
+    with campaign.life(pause=0.1):
+        for index in range(scale(6, 100)):
+            campaign.wait(0.2, 1.0)
+            if index % 3 == 0:
+                # The one is behind the other: it sees the other's policies before it hears of the profile.
+                proxy.hold_watches()
+                campaign.wait(0.5, 1.5)
+                proxy.release_watches()
+                campaign.faults["one of two writers fell behind"] += 1
+            elif index % 3 == 1:
+                proxy.end_watches("break")
+                campaign.faults["one of two writers lost its watches"] += 1
+            else:
+                second.kill()
+                campaign.faults["one of two writers killed"] += 1
+    campaign.reckon(quiet=QUIET, may_go_back=True)
+
+
+def test_a_writer_that_is_behind_removes_nothing(campaign: Campaign) -> None:
+    """It has not heard of the profile's newest form, and sees policies that the form it knows does not name."""
+    proxy = campaign.proxy()
+    campaign.operator("--no-leader-elect")
+    campaign.operator("--no-leader-elect", proxy=proxy)
+    campaign.converge(30)
+    deaf = Fault("one writer hears nothing of profiles", on=WATCHES, path="tenantprofiles", breaks="before")
+    for _ in range(scale(1, 5)):
+        with proxy.trouble(deaf):
+            proxy.end_watches("break", 1.0)
+            campaign.wait(0.3, 0.5)
+            campaign.estate.add_entry()
+            campaign.wait(2.0, 3.0)
+            campaign.faults[deaf.name] += 1
+    campaign.reckon(may_go_back=True)
+
+
+def test_two_operators_with_leader_election(campaign: Campaign) -> None:
+    both = [campaign.operator(), campaign.operator()]
+    with campaign.life(pause=0.15):
+        for index in range(scale(2, 15)):
+            campaign.wait(1.0, 3.0)
+            leader = campaign.leader(both)
+            what = ("stopped", "frozen", "killed")[index % 3]
+            if what == "frozen":
+                # Longer than the lease: the other takes over, and this one wakes up believing it leads.
+                campaign.freeze(leader.process.pid, 19.0)
+            elif what == "killed":
+                leader.kill(down=17.0)
+            else:
+                leader.stop()
+                campaign.wait(3.0, 5.0)
+                leader.start_again()
+            campaign.faults[f"leader {what}"] += 1
+    campaign.reckon(quiet=QUIET)
