@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
-from json import dumps
+from json import dumps, loads
 from sys import intern
 from typing import Any
 
@@ -80,9 +81,19 @@ def digest(
     spec: Mapping[str, Any],
 ) -> str:
     """A digest of everything that the operator owns in a policy; foreign metadata does not count."""
+    ours = {k: v for k, v in labels.items() if is_ours(k)}
+    noted = {k: v for k, v in annotations.items() if is_ours(k) and k != ANNOTATION_APPLIED}
+    return _digest(dumps((ours, noted, list(references), spec)))
+
+
+@lru_cache(maxsize=4096)
+def _digest(text: str) -> str:
+    """Most policies of a cluster are the same few but for their namespace, and the API server writes the
+    same content in the same order; where it does not, the same digest is worked out once more."""
+    labels, annotations, references, spec = loads(text)
     metadata = (
-        sorted((k, v) for k, v in labels.items() if is_ours(k)),
-        sorted((k, v) for k, v in annotations.items() if is_ours(k) and k != ANNOTATION_APPLIED),
+        sorted(labels.items()),
+        sorted(annotations.items()),
         sorted((sorted(reference.items()) for reference in references), key=repr),
     )
     state = blake2b(dumps(metadata).encode(), digest_size=12)

@@ -54,6 +54,11 @@ class PolicyCache:
         """The write has ended, one way or the other."""
         self._expected.pop((namespace, name), None)
 
+    def knows(self, namespace: str, name: str, uid: str, resource_version: str) -> bool:
+        """Whether this version of a policy, or a newer one, is known: to look at it again tells nothing."""
+        known = self.in_namespace(namespace).get(name)
+        return known is not None and known.uid == uid and int(known.resource_version) >= int(resource_version)
+
     def put(self, namespace: str, name: str, seen: Observed) -> bool:
         """Take in what was seen; whether it is news."""
         policies = self._namespaces.setdefault(namespace, {})
@@ -173,5 +178,7 @@ class PolicyInformer:
     def _put(self, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
+        if self._cache.knows(namespace, name, metadata["uid"], metadata["resourceVersion"]):
+            return
         if self._cache.put(namespace, name, observe(body)):
             self._changed(namespace, name, body)
