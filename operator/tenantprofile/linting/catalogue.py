@@ -42,8 +42,8 @@ INVALID_OBJECT = _rule(
     "invalid-object",
     "api",
     "error",
-    "A Namespace, Service, pod or workload that the API server would refuse",
-    "It is left out of what is judged, so rules about pods may miss something.",
+    "An object without metadata, or a Namespace, Service, pod or workload that the API server would refuse",
+    "It is left out of what is judged, so other rules may miss something.",
     "Correct the field.",
 )
 DUPLICATE_OBJECT = _rule(

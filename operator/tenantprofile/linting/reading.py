@@ -70,7 +70,11 @@ def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
     kinds: dict[str, list[SourceObject]] = defaultdict(list)
     for item in _each_once(objects, findings):
         known = KINDS.get(item.kind) == item.group
-        if item.kind in ("TenantProfile", "PolicyTemplate") and item.group == GROUP:
+        if not isinstance(item.raw.get("metadata"), Mapping):
+            if known or item.group in (GROUP, "extensions"):
+                message = f"found {shown(item.raw.get('metadata'))}"
+                findings.append(_about(INVALID_OBJECT, item, ("metadata",), message, "a map with a name"))
+        elif item.kind in ("TenantProfile", "PolicyTemplate") and item.group == GROUP:
             if item.api_version != API_VERSION:
                 findings.append(_removed(item, API_VERSION))
             else:

@@ -47,10 +47,12 @@ def contained(home: Home, policies: Sequence[PolicyHere]) -> Told:
             for other_place, (other, other_index, other_rule) in enumerate(rules):
                 if place == other_place or not implies(policy.spec.subjects, other.spec.subjects):
                     continue
+                if policy.managed and not other.managed:
+                    continue  # what a tenant opens, a tenant may close again
                 if not rule_in(rule, other_rule, home):
                     continue
                 same = rule_in(other_rule, rule, home) and implies(other.spec.subjects, policy.spec.subjects)
-                if same and place < other_place:
+                if same and place < other_place and policy.managed == other.managed:
                     continue
                 where = field_path((_SIDES[direction][0], other_index))
                 what = where if other is policy else f"{where} of {other.name}"

@@ -109,6 +109,14 @@ def test_the_labels_of_the_own_namespace_count_where_they_are_known() -> None:
     assert [p.item.name for p in found("contained-rule", own, by_label, space)] == ["a"]
 
 
+def test_what_a_tenant_allows_as_well_does_not_make_a_managed_rule_superfluous() -> None:
+    rule = f"[{{from: [{WEB}]}}]"
+    managed = ingress("baseline.web", rule, metadata=f"namespace: shop; {MANAGED}")
+    assert found("contained-rule", managed, ingress("a", "[{}]")) == []
+    (placed,) = found("contained-rule", managed, ingress("a", rule))
+    assert placed.item.name == "a"
+
+
 # --- DNS ---
 
 
