@@ -9,6 +9,7 @@ from tenantprofile.cli.audit import audit
 from tenantprofile.cli.connections import connections
 from tenantprofile.cli.diff import diff
 from tenantprofile.cli.explain import explain
+from tenantprofile.cli.graph import graph
 from tenantprofile.cli.lint import lint
 from tenantprofile.cli.render import render
 from tenantprofile.cli.run import run
@@ -49,6 +50,7 @@ main.add_command(explain)
 main.add_command(audit)
 main.add_command(connections)
 main.add_command(diff)
+main.add_command(graph)
 main.add_command(templates)
 
 
