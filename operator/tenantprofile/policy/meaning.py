@@ -273,9 +273,13 @@ def _rule(rule: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
     for index, port in enumerate(_list(rule.get("ports"))):
         if isinstance(port, Mapping):
             yield from _port(port, (*path, "ports", index))
+    only_dns = bool(ports) and all(port.get("port") == 53 and not port.get("endPort") for port in ports)
+    only_names = bool(ports) and all(_is_name(port.get("port")) for port in ports)
     for index, peer in enumerate(_list(listed)):
         if isinstance(peer, Mapping):
-            yield from _peer(peer, (*path, peers, index), peers, ports)
+            where = (*path, peers, index)
+            yield from _peer(peer, where)
+            yield from _block(peer.get("ipBlock"), where, peers, only_dns, only_names)
     yield from ranges.check_together(_list(listed), (*path, peers), peers)
     yield from ranges.check_overlaps(_list(listed), (*path, peers))
 
@@ -304,9 +308,7 @@ def _is_name(port: Any) -> bool:
     return isinstance(port, str) and not port.isdigit()
 
 
-def _peer(
-    peer: Mapping[str, Any], path: Path, peers: str, ports: list[Mapping[str, Any]]
-) -> Iterator[Finding]:
+def _peer(peer: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     for field in ("podSelector", "namespaceSelector"):
         selector = peer.get(field)
         yield from _selector_terms(selector, (*path, field))
@@ -322,15 +324,16 @@ def _peer(
             expected=f"a selector, for example by {LABEL_NAMESPACE_NAME}",
         )
     yield from _free_labels(namespaces, (*path, "namespaceSelector"))
-    block = peer.get("ipBlock")
-    if isinstance(block, Mapping):
-        numbers = {port.get("port") for port in ports if isinstance(port.get("port"), int | str)}
-        only_dns = bool(ports) and len(numbers) > 0 and numbers <= {53}
-        yield from ranges.check_block(block, (*path, "ipBlock"), peers, only_dns=only_dns)
-        if ranges.is_empty(block):
-            yield _never((*path, "ipBlock"), "the exceptions leave nothing of the range", block)
-        if peers == "to" and ports and all(_is_name(port.get("port")) for port in ports):
-            yield _never(path, "ports by name never match an address", block)
+
+
+def _block(block: Any, path: Path, peers: str, only_dns: bool, only_names: bool) -> Iterator[Finding]:
+    if not isinstance(block, Mapping):
+        return
+    yield from ranges.check_block(block, (*path, "ipBlock"), peers, only_dns=only_dns)
+    if ranges.is_empty(block):
+        yield _never((*path, "ipBlock"), "the exceptions leave nothing of the range", block)
+    if peers == "to" and only_names:
+        yield _never(path, "ports by name never match an address", block)
 
 
 def _never(path: Path, message: str, found: Any) -> Finding:

@@ -309,6 +309,7 @@ CASES: dict[str, tuple[list[tuple[dict[str, Any], str]], list[dict[str, Any]]]] 
             (egress(block("fd00::/8")), "egress[0].to[0].ipBlock"),
             (egress(block("169.254.169.254/32")), "egress[0].to[0].ipBlock"),
             (egress_ports(53, 80, to=[block("169.254.169.254/32")]), "egress[0].to[0].ipBlock"),
+            (egress_ports(53, None, to=[block("169.254.169.254/32")]), "egress[0].to[0].ipBlock"),
         ],
         [
             egress_ports(53, to=[block("169.254.169.254/32")]),
