@@ -93,7 +93,7 @@ def _side(world: World, found: Verdict, side: Side, words: Words, settings: Sett
     if side.matches:
         rules = _listed([f"{words.named(match.policy)}, {match.path}" for match in side.matches])
         return f"let {'out' if leaving else 'in'} by {rules}"
-    policies = _listed([words.named(policy) for policy in side.isolated_by])
+    policies = _listed([words.policy(policy) for policy in side.isolated_by])
     stopped = f"{name} is isolated for {side.direction} by {policies}, and no rule there lets it through"
     near = _listed(list(_near(world, found, side, words, settings)))
     return f"{stopped}; {near}" if near else stopped

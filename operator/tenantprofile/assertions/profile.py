@@ -146,8 +146,10 @@ def _message(world: World, namespace: str, result: Result) -> str:
     words = Words(end=lambda end: _called(end, namespace), policy=_entry)
     found = verdict(world, *result.examples[0].example)
     why = reasons(world, found, words) if found.allowed else blocking(world, found, words)
-    more = f" (and {result.violated - 1} more such pairs)" if result.violated > 1 else ""
-    return f"{result.assertion.name}: {headline(found, words)}; {'; '.join(why)}{more}"
+    others = result.violated - 1
+    more = f" (and for {others} other pair{'s' if others > 1 else ''})" if others else ""
+    shown = headline(found, words, result.examples[0].ports)
+    return f"{result.assertion.name}: {shown}; {'; '.join(why)}{more}"
 
 
 def _called(end: End, namespace: str) -> str:

@@ -34,7 +34,8 @@ class Reading:
 
     @property
     def notes(self) -> list[str]:
-        return [*self.sources.notes, *self.assembly.notes]
+        """What a person should know of the reading, beside any answer."""
+        return [*self.sources.notes, *self.assembly.notes, *self.assembly.violations()]
 
 
 def world_options(function: Function) -> Function:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 import yaml
 
-from tenantprofile.cli.output import say, stop
+from tenantprofile.cli.output import output_option, say, stop
 from tenantprofile.cli.sources import SourceError, read_sources
 from tenantprofile.desired import ProfilePlan, Refusal
 from tenantprofile.judging.world import manifest_of, path_of
@@ -50,7 +50,7 @@ Manifest = dict[str, Any]
     help="A file or folder with Namespaces, or the name of a namespace without labels, for which"
     " the selectors are not asked. Repeatable.",
 )
-@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@output_option("yaml", "json")
 def render(
     profiles: tuple[str, ...],
     templates: tuple[str, ...],

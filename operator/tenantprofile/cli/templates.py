@@ -40,7 +40,9 @@ def templates(name: str | None, output: Literal["table", "json", "yaml"]) -> Non
         width = max(map(len, known))
         click.echo(f"{'NAME':<{width}}  DESCRIPTION")
         for template in chosen:
-            click.echo(f"{template.name:<{width}}  {template.description.splitlines()[0]}")
+            # The first sentence; the rest is for whoever asks for the template by name.
+            sentence, dot, _ = " ".join(template.description.split()).partition(". ")
+            click.echo(f"{template.name:<{width}}  {sentence}{dot.strip()}")
     else:
         _document(chosen[0])
 

@@ -49,7 +49,7 @@ def test(
         outcomes = list(run(reading.assembly, settings_of(plugin)))
     except InputError as error:
         stop(str(error))
-    say(reading.notes)
+    say([*reading.sources.notes, *reading.assembly.notes])
     if not outcomes:
         stop(
             "no assertions; expected objects of kind NetworkAssertions, or TenantProfiles with spec.assertions"

@@ -134,4 +134,4 @@ def _examples(assembly: Assembly, result: Result, settings: Settings) -> Iterato
             if found.allowed
             else blocking(world, found, words, settings)
         )
-        yield Example(violation, headline(found, words), why)
+        yield Example(violation, headline(found, words, violation.ports), why)

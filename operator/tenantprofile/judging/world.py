@@ -90,6 +90,15 @@ class Assembly:
     violated: Mapping[str, tuple[tuple[str, Refusal], ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def violations(self) -> list[str]:
+        """A note for each profile that the operator would not apply, for commands that do not test."""
+        return [
+            f"{item} ({item.place()}): its own assertions do not hold, so the operator would keep what is"
+            f" there instead: {self.violated[profile.name][0][1].message}"
+            for profile, item in self.profiles
+            if profile.name in self.violated
+        ]
+
     def source_of(self, policy: Any) -> PolicySource:
         """The source of a `connectivity.policies.Policy`."""
         return self.policies[policy.namespace, policy.name]
@@ -245,10 +254,6 @@ class _Assembler:
         )
         if violated:
             self._violated[profile.name] = violated
-            self._notes.append(
-                f"{item} ({item.place()}): its own assertions do not hold, so the operator would keep what is"
-                f" there instead: {violated[0][1].message}"
-            )
 
     def _render(
         self,
