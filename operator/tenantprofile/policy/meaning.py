@@ -13,8 +13,9 @@ from typing import Any, Final
 from tenantprofile.names import LABEL_NAMESPACE_NAME
 from tenantprofile.policy import ranges
 from tenantprofile.policy.findings import Finding, Path, Rule, shown
-from tenantprofile.policy.selection import contradiction, may_overlap
-from tenantprofile.selectors import Selector, SelectorError, parse_selector
+from tenantprofile.policy.portability import is_name
+from tenantprofile.policy.selection import contradiction
+from tenantprofile.selectors import SelectorError, parse_selector
 
 EMPTY_PEERS = Rule(
     "empty-peers",
@@ -117,16 +118,6 @@ FREE_NAMESPACE_LABEL = Rule(
     f"Use {LABEL_NAMESPACE_NAME}, which the API server sets and keeps.",
     refused_in_templates=False,
 )
-BOTH_DIRECTIONS = Rule(
-    "both-directions",
-    "portability",
-    "info",
-    "A policy for both directions that selects both ends",
-    "Some engines (kube-router 2.10 and 2.11) let the allowance of one direction leak into the other where "
-    "one policy isolates both directions and selects both ends of a connection.",
-    "Write two policies, one for each direction.",
-    refused_in_templates=False,
-)
 NEVER_MATCHES = Rule(
     "never-matches",
     "meaning",
@@ -147,26 +138,6 @@ DNS_WITHOUT_TCP = Rule(
     "Allow TCP on the same port.",
     refused_in_templates=False,
 )
-NAMED_PORT = Rule(
-    "named-port",
-    "portability",
-    "info",
-    "A port by name",
-    "Names are resolved per pod; some engines open every port when no selected pod has the name, and a "
-    "name never matches an ipBlock.",
-    "Use the number of the container's port.",
-    refused_in_templates=False,
-)
-PORT_RANGE = Rule(
-    "port-range",
-    "portability",
-    "info",
-    "A range of ports",
-    "Network plugins older than `endPort` (stable since Kubernetes 1.25) apply the first port only.",
-    "List the ports, where the plugin is old.",
-    refused_in_templates=False,
-    on=False,
-)
 RULES: Final = (
     EMPTY_PEERS,
     EMPTY_PORTS,
@@ -181,9 +152,6 @@ RULES: Final = (
     FREE_NAMESPACE_LABEL,
     NEVER_MATCHES,
     DNS_WITHOUT_TCP,
-    BOTH_DIRECTIONS,
-    NAMED_PORT,
-    PORT_RANGE,
     *ranges.RULES,
 )
 
@@ -207,7 +175,6 @@ def check_meaning(spec: Any) -> Iterator[Finding]:
         for index, rule in enumerate(_list(spec.get(field))):
             if isinstance(rule, Mapping):
                 yield from _rule(rule, (field, index), peers)
-    yield from _both_directions(spec)
     yield from _dns_without_tcp(spec)
 
 
@@ -270,11 +237,8 @@ def _rule(rule: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
             expected="at least one port",
         )
     ports = [port for port in _list(rule.get("ports")) if isinstance(port, Mapping)]
-    for index, port in enumerate(_list(rule.get("ports"))):
-        if isinstance(port, Mapping):
-            yield from _port(port, (*path, "ports", index))
     only_dns = bool(ports) and all(port.get("port") == 53 and not port.get("endPort") for port in ports)
-    only_names = bool(ports) and all(_is_name(port.get("port")) for port in ports)
+    only_names = bool(ports) and all(is_name(port.get("port")) for port in ports)
     for index, peer in enumerate(_list(listed)):
         if isinstance(peer, Mapping):
             where = (*path, peers, index)
@@ -282,30 +246,6 @@ def _rule(rule: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
             yield from _block(peer.get("ipBlock"), where, peers, only_dns, only_names)
     yield from ranges.check_together(_list(listed), (*path, peers), peers)
     yield from ranges.check_overlaps(_list(listed), (*path, peers))
-
-
-def _port(port: Mapping[str, Any], path: Path) -> Iterator[Finding]:
-    number = port.get("port")
-    if _is_name(number):
-        yield Finding(
-            NAMED_PORT,
-            (*path, "port"),
-            f"a port by name, {shown(number)}",
-            found=number,
-            expected="the number of the container's port",
-        )
-    if port.get("endPort") is not None and port["endPort"] != number:
-        yield Finding(
-            PORT_RANGE,
-            (*path, "endPort"),
-            f"a range of ports, {shown(number)} to {shown(port['endPort'])}",
-            found=port["endPort"],
-            expected="single ports",
-        )
-
-
-def _is_name(port: Any) -> bool:
-    return isinstance(port, str) and not port.isdigit()
 
 
 def _peer(peer: Mapping[str, Any], path: Path) -> Iterator[Finding]:
@@ -347,49 +287,6 @@ def _contradictions(selector: Any, path: Path) -> Iterator[Finding]:
         return
     if key is not None:
         yield _never(path, f"the conditions on {shown(key)} contradict each other", selector)
-
-
-def _both_directions(spec: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether the policy selects both ends of a connection that it allows in one direction only."""
-    types = _list(spec.get("policyTypes"))
-    if "Ingress" not in types or "Egress" not in types:
-        return
-    try:
-        subjects = parse_selector(spec.get("podSelector"))
-        open_to_all = [
-            any(isinstance(rule, Mapping) and not rule.get(peers) for rule in _list(spec.get(field)))
-            for field, _, peers in _DIRECTIONS
-        ]
-        both_ends = any(
-            _own_pods(rule, peers, subjects)
-            for field, _, peers in _DIRECTIONS
-            for rule in _list(spec.get(field))
-            if isinstance(rule, Mapping)
-        )
-    except SelectorError:
-        return
-    if both_ends and not all(open_to_all):
-        yield Finding(
-            BOTH_DIRECTIONS,
-            ("policyTypes",),
-            "both directions, and rules for pods that the policy itself selects",
-            found=types,
-            expected="one direction",
-        )
-
-
-def _own_pods(rule: Mapping[str, Any], peers: str, subjects: Selector) -> bool:
-    """Whether a rule's peers may be pods of the policy's own. A selector of namespaces that has
-    conditions is taken to mean others."""
-    listed = [peer for peer in _list(rule.get(peers)) if isinstance(peer, Mapping)]
-    if not listed:
-        return True
-    return any(
-        not peer.get("ipBlock")
-        and not peer.get("namespaceSelector")
-        and may_overlap(subjects, parse_selector(peer.get("podSelector")))
-        for peer in listed
-    )
 
 
 def _dns_without_tcp(spec: Mapping[str, Any]) -> Iterator[Finding]:

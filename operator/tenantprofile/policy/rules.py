@@ -10,20 +10,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from tenantprofile.policy import meaning, validity
+from tenantprofile.policy import meaning, portability, validity
 from tenantprofile.policy.findings import Finding, Path, Rule, Severity, field_path
 
 __all__ = ["RULES", "Finding", "Path", "Rule", "Severity", "check_spec", "field_path", "refused"]
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
-    {rule.id: rule for rule in (*validity.RULES, *meaning.RULES)}
+    {rule.id: rule for rule in (*validity.RULES, *meaning.RULES, *portability.RULES)}
 )
 """Every rule by its id."""
 
 
 def check_spec(spec: Any) -> list[Finding]:
     """All findings about a NetworkPolicySpec as it is written; none of them hides another."""
-    return [*validity.check_validity(spec), *meaning.check_meaning(spec)]
+    return [
+        *validity.check_validity(spec),
+        *meaning.check_meaning(spec),
+        *portability.check_portability(spec),
+    ]
 
 
 def refused(findings: list[Finding]) -> list[Finding]:
