@@ -81,7 +81,9 @@ class Kubelet:
 
     def close(self) -> None:
         self._ending.set()
-        self.stop()
+        with self._lock:
+            self._wanted.clear()
+            self.process.kill()
 
     def _start(self) -> None:
         with self._lock:
