@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from client import Object, eventually
 from controlplane import Cluster
 from controlplane.process import Process, free_ports
 
@@ -30,14 +31,15 @@ class OperatorError(RuntimeError):
 def install(cluster: Cluster) -> None:
     """Apply the shipped Kustomize base: CRDs, namespace, account, RBAC and the rest. Idempotent."""
     cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-    cluster.kubectl(
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        "crd/tenantprofiles.tenantprofile.dev",
-        "crd/policytemplates.tenantprofile.dev",
-    )
+    # `kubectl wait` gives up on an object that has no conditions yet, as a CRD has for its first moment.
+    eventually(lambda: all(established(crd) for crd in cluster.get("crd")["items"]), within=60.0)
     cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "deploy" / "base"))
+
+
+def established(crd: Object) -> bool:
+    """Whether the API server serves a CustomResourceDefinition."""
+    conditions = (crd.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 class OperatorProcess:

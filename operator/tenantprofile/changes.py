@@ -19,6 +19,11 @@ class Change:
     what: str
     manager: str | None
 
+    @property
+    def opens(self) -> bool:
+        """Whether it may let traffic through: the spec differs, not only what is ours in the metadata."""
+        return "spec." in self.what
+
     def __str__(self) -> str:
         return f"{self.what} changed by {self.manager}" if self.manager else f"{self.what} changed"
 

@@ -11,8 +11,9 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from tenantprofile.cluster.api import NAMESPACES, PROFILES, TEMPLATES, Api, ApiError, Gone
+from tenantprofile.cluster.api import NAMESPACES, PROFILES, TEMPLATES, Api, ApiError, Gone, background
 from tenantprofile.cluster.policies import PolicyCache, PolicyInformer
+from tenantprofile.cluster.watching import follow
 from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
@@ -53,6 +54,8 @@ class Controller:
         self._queue = queue
         self._board = board
         self._clock = clock
+        self._one_list_of_namespaces = asyncio.Lock()
+        self._namespaces_listed = asyncio.Event()
         self.compared_at = clock()
         """When the last full comparison ended."""
 
@@ -187,7 +190,7 @@ class Controller:
         """
         await self._compare(TEMPLATES, self._state.templates, self.template_seen, self._template_gone)
         await self._compare(PROFILES, self._state.profiles, self.profile_seen, self._profile_gone)
-        await self._compare(NAMESPACES, self._state.namespaces, self.namespace_seen, self._namespace_gone)
+        await (self._compare_namespaces() if self._state.complete else self._namespaces_listed.wait())
         await policies()
         self._state.complete = True
         self.compared_at = self._clock()
@@ -198,13 +201,37 @@ class Controller:
         for template in self._state.templates.values():
             self._board.touch_template(template.name)
 
+    async def follow_namespaces(self) -> None:
+        """See every namespace come, change and go, until cancelled.
+
+        Kopf would deliver the same at 0.6 ms per namespace and start, and as many tasks (kopf-facts); its
+        handlers could not tell when its list has ended, and it would have to be compared with one anyway.
+        """
+        await follow(self._api, NAMESPACES, self._compare_namespaces, self._namespace_event)
+
+    async def _compare_namespaces(self) -> str:
+        async with self._one_list_of_namespaces:
+            version = await self._compare(
+                NAMESPACES, self._state.namespaces, self.namespace_seen, self._namespace_gone
+            )
+        self._namespaces_listed.set()
+        return version
+
+    def _namespace_event(self, event: Raw) -> str:
+        raw = event["object"]
+        if event["type"] == "DELETED":
+            self.namespace_gone(raw)
+        elif event["type"] != "BOOKMARK":
+            self.namespace_seen(raw, new=event["type"] == "ADDED")
+        return str(raw["metadata"]["resourceVersion"])
+
     async def _first_list(self) -> None:
         while not self._cache.complete:
             await asyncio.sleep(0.02)
 
     async def _compare(
         self, path: str, store: Store[Any], seen: Callable[[Raw], None], gone: Callable[[str, int], None]
-    ) -> None:
+    ) -> str:
         store.begin_comparison()
         listed: set[str] = set()
         version = 0
@@ -217,6 +244,7 @@ class Controller:
         for name in store.end_comparison(listed, version):
             logger.info("%s had vanished without an event", name)
             gone(name, version)
+        return str(version)
 
     async def keep_comparing(self, informer: PolicyInformer, interval: float) -> None:
         """The first comparison, then one more each `interval` seconds (with jitter), until cancelled."""
@@ -241,10 +269,11 @@ class Controller:
         """One worker: keys from the queue, until cancelled."""
         while True:
             await may_write.wait()
-            namespace, _ = await self._queue.get()
+            namespace, priority = await self._queue.get()
             await may_write.wait()  # the lease may have been lost while there was nothing to do
             try:
-                result = await reconciler.reconcile(namespace)
+                with background(priority is Priority.LOW):
+                    result = await reconciler.reconcile(namespace)
             except Exception:
                 logger.exception("reconciling failed", extra={"namespace": namespace})
                 self._queue.backoff(namespace)

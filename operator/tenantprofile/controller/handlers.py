@@ -1,7 +1,8 @@
 """The doors: each Kopf handler translates one event into one call, and has no logic of its own.
 
 Only `on.event` is used: it writes nothing to the objects. Change handlers would add an annotation to
-every object, timers and daemons a finalizer (kopf#1074), and neither may happen to a Namespace.
+every object, timers and daemons a finalizer (kopf#1074). Namespaces and policies, which there are by the
+thousand, come through `cluster.watching` instead.
 """
 
 from __future__ import annotations
@@ -49,13 +50,6 @@ def registry(controller: Controller, credentials: Credentials) -> kopf.OperatorR
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await credentials.for_kopf()
 
-    @kopf.on.event("v1", "namespaces", registry=doors)  # type: ignore[misc, unused-ignore]
-    async def namespace(type: str | None, event: Any, **_: Any) -> None:
-        if type == "DELETED":
-            controller.namespace_gone(event["object"])
-        else:
-            controller.namespace_seen(event["object"], new=type == "ADDED")
-
     @kopf.on.event(GROUP, VERSION, "tenantprofiles", registry=doors)  # type: ignore[misc, unused-ignore]
     async def profile(type: str | None, event: Any, **_: Any) -> None:
         if type == "DELETED":
@@ -87,3 +81,5 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.posting.enabled = False
     # Handlers return at once, so there is nothing to wait for at the end.
     settings.queueing.exit_timeout = 0.1
+    # A worker of Kopf's for each object seen stays for that long, by default five seconds.
+    settings.queueing.idle_timeout = 0.1

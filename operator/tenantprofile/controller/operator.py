@@ -108,6 +108,7 @@ class _Operator:
         tasks: list[Coroutine[Any, Any, None]] = [
             self._doors(),
             self._informer.run(),
+            self._controller.follow_namespaces(),
             self._controller.keep_comparing(self._informer, self._settings.comparison_interval),
             self._events.run(),
             self._board.run(self._may_write.is_set),
@@ -164,5 +165,5 @@ class _Operator:
                 )
                 return
             except Exception as error:
-                logger.warning("the watch on profiles and namespaces broke (%r); starting it again", error)
+                logger.warning("the watch on profiles and templates broke (%r); starting it again", error)
                 await asyncio.sleep(KOPF_PAUSE)
