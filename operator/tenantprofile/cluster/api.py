@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -72,13 +74,31 @@ class Page:
     remaining: int
 
 
+_background: ContextVar[bool] = ContextVar("background", default=False)
+
+
+@contextmanager
+def background(is_background: bool) -> Iterator[None]:
+    """Writes made within, and in tasks started within, give way to others where `is_background` is true."""
+    token = _background.set(is_background)
+    try:
+        yield
+    finally:
+        _background.reset(token)
+
+
 class Api:
-    """Requests to one API server under one identity."""
+    """Requests to one API server under one identity.
+
+    A third of the connections is for background writes (fan-outs). Beyond what saturates an API server, more
+    of them at once make none of them faster, and a new namespace's policies wait behind all that are under way.
+    """
 
     def __init__(self, credentials: Credentials, *, connections: int = 40) -> None:
         self._credentials = credentials
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._background_slots = asyncio.Semaphore(max(1, connections // 3))
         self._writable = asyncio.Event()
         self._writable.set()
         self.writes = 0
@@ -209,8 +229,14 @@ class Api:
         content_type: str = "application/json",
         held_back: bool = True,
     ) -> Object:
-        if held_back:
-            await self._writable.wait()
+        async with self._background_slots if _background.get() else nullcontext():
+            if held_back:
+                await self._writable.wait()
+            return await self._send(method, path, body, content_type)
+
+    async def _send(
+        self, method: str, path: str, body: bytes | Mapping[str, Any], content_type: str
+    ) -> Object:
         self.writes += 1
         data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
         params = None if method == "DELETE" else {"fieldManager": FIELD_MANAGER}

@@ -8,16 +8,14 @@ does not say so. Responses to our own writes go in at once, so that their watch 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from tenantprofile.cluster.api import POLICIES, Api, ApiError, Gone
+from tenantprofile.cluster.api import POLICIES, Api
+from tenantprofile.cluster.watching import follow
 from tenantprofile.names import LABEL_PROFILE
 from tenantprofile.observed import Observed, observe
-
-logger = logging.getLogger(__name__)
 
 Changed = Callable[[str, str, Mapping[str, Any] | None], None]
 """Called with namespace, name and the body as seen; None when the policy is gone."""
@@ -123,23 +121,7 @@ class PolicyInformer:
 
     async def run(self) -> None:
         """Watch until cancelled; read the whole list first, and again when the watch has fallen behind."""
-        version: str | None = None
-        pause = 0.0
-        while True:
-            try:
-                if version is None:
-                    version = await self.compare()
-                async for event in self._api.watch(POLICIES, version, selector=LABEL_PROFILE):
-                    pause = 0.0
-                    self.last_contact = self._clock()
-                    version = self._take(event)
-            except Gone:
-                logger.info("the watch on network policies fell behind; reading the whole list again")
-                version = None
-            except ApiError as error:
-                pause = min(max(pause * 2, 0.2), 10.0)
-                logger.warning("network policies: %s; next attempt in %.1f s", error, pause)
-                await asyncio.sleep(pause)
+        await follow(self._api, POLICIES, self.compare, self._take, selector=LABEL_PROFILE)
 
     async def compare(self) -> str:
         """Compare the cache with a whole list, in pages; the list's version. Raises ApiError and Gone."""
@@ -164,6 +146,7 @@ class PolicyInformer:
         return version
 
     def _take(self, event: Mapping[str, Any]) -> str:
+        self.last_contact = self._clock()
         body = event["object"]
         metadata = body["metadata"]
         if event["type"] in ("ADDED", "MODIFIED"):
