@@ -56,20 +56,17 @@ def test_api_server_stopped_and_restarted(campaign: Campaign) -> None:
 @only_in_full
 def test_api_server_away_for_long(campaign: Campaign) -> None:
     campaign.operator()
-    for _ in range(1):
-        campaign.wait(0.5, 1.0)
-        campaign.cp.kill("kube-apiserver")
-        time.sleep(45)
-        campaign.cp.start("kube-apiserver")
-        campaign.faults["API server away for long"] += 1
-        # What is new just afterwards is open until the operator is back.
-        began = time.monotonic()
-        name = campaign.estate.create_namespace()
-        wanted = {item.name for item in campaign.estate.desired(name)}
-        eventually(lambda n=name, w=wanted: w <= campaign.names(n), within=30)  # type: ignore[misc]
-        campaign.report.notes["new namespace protected after the outage, s"] = round(
-            time.monotonic() - began, 1
-        )
+    campaign.wait(0.5, 1.0)
+    campaign.cp.kill("kube-apiserver")
+    time.sleep(45)
+    campaign.cp.start("kube-apiserver")
+    campaign.faults["API server away for long"] += 1
+    # What is new just afterwards is open until the operator is back.
+    began = time.monotonic()
+    name = campaign.estate.create_namespace()
+    wanted = {item.name for item in campaign.estate.desired(name)}
+    eventually(lambda: wanted <= campaign.names(name), within=30)
+    campaign.report.notes["new namespace protected after the outage, s"] = round(time.monotonic() - began, 2)
     campaign.reckon()
 
 
