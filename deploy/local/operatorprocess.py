@@ -55,7 +55,13 @@ class OperatorProcess:
         self.cluster = cluster
         self.port = free_ports(1)[0]
         kubeconfig = kubeconfig or cluster.service_account_kubeconfig(NAMESPACE, ACCOUNT)
-        own = [f"--kubeconfig={kubeconfig}", f"--probe-port={self.port}", "--log-format=text"]
+        own = [
+            f"--kubeconfig={kubeconfig}",
+            f"--probe-port={self.port}",
+            # As in a pod, whose name stays when its container restarts: the lease is its own still.
+            f"--identity=operator-{self.port}",
+            "--log-format=text",
+        ]
         self._process = Process(
             Path(program[0]),
             [*program[1:], "run", *own, *flags],

@@ -175,11 +175,20 @@ def world(admin: Client) -> Iterator[World]:
     clean(admin)
 
 
+@pytest.fixture(scope="session")
+def shared_operator(cp: ControlPlane) -> Iterator[OperatorProcess]:
+    """The operator that all tests share which do not stop or start one; it runs only between those."""
+    process = OperatorProcess(cp)
+    yield process
+    process.stop()
+
+
 @pytest.fixture
 def start(
-    cp: ControlPlane, world: World, request: pytest.FixtureRequest
+    cp: ControlPlane, world: World, shared_operator: OperatorProcess, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., OperatorProcess]]:
     """Start an operator under its own account; stopped after the test, before what it kept is removed."""
+    shared_operator.stop()
     started: list[OperatorProcess] = []
     request.node.operators = started
 
@@ -203,9 +212,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture
-def operator(start: Callable[..., OperatorProcess]) -> OperatorProcess:
-    """A running operator."""
-    return start()
+def operator(
+    world: World, shared_operator: OperatorProcess, request: pytest.FixtureRequest
+) -> OperatorProcess:
+    """A running operator; the test's own where it starts or stops any."""
+    if "start" in request.fixturenames:
+        own: OperatorProcess = request.getfixturevalue("start")()
+        return own
+    request.node.operators = [shared_operator]
+    return shared_operator if shared_operator.alive else shared_operator.start()
 
 
 @pytest.fixture
