@@ -175,9 +175,12 @@ class Reconciler:
 
     async def _write(self, run: Pass, write: Create | Replace, wishes: _Wishes) -> None:
         body = self._noticed.body(run.namespace, write.desired.name)
+        if not await self._applier.write(run, write):
+            return
         # A policy kept up in its last good form is not what the profile asks for: it does not count.
-        if await self._applier.write(run, write) and write.desired.name not in wishes.kept:
+        if write.desired.name not in wishes.kept:
             run.hold(write.desired.profile)
+        # A write that the API server refused is nobody's fight.
         if _is_drift(write):
             other = last_manager(body["metadata"]) if body is not None else None
             self._contention.repaired(run.namespace, write.desired.name, self._clock(), other)
