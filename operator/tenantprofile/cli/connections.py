@@ -19,7 +19,7 @@ from tenantprofile.cli.output import (
     table,
     world_options,
 )
-from tenantprofile.judging.listing import Row, by_namespace, listing
+from tenantprofile.judging.listing import Row, TooManyError, by_namespace, listing
 
 HEADER = ("source", "destination", "ports")
 
@@ -66,7 +66,11 @@ def connections(
     for name in namespaces:
         if name not in assembly.world.namespaces:
             stop(f"--namespace: found {name!r}; there are {', '.join(assembly.world.namespaces) or 'none'}")
-    rows = listing(assembly, blocked=blocked, settings=settings_of(plugin), only=frozenset(namespaces))
+    only = frozenset(namespaces)
+    try:
+        rows = listing(assembly, blocked=blocked, settings=settings_of(plugin), only=only)
+    except TooManyError as error:
+        stop(f"{error}; narrow it with --namespace")
     if by == "namespace":
         rows = by_namespace(rows)
     say(reading.notes)

@@ -18,6 +18,7 @@ from tenantprofile.connectivity.difference import difference
 from tenantprofile.connectivity.policies import DIRECTIONS, Direction, Policy
 from tenantprofile.connectivity.settings import DEFAULT_SETTINGS, Settings
 from tenantprofile.connectivity.world import World
+from tenantprofile.judging.listing import pair_count
 from tenantprofile.judging.naming import end_text
 from tenantprofile.judging.world import Assembly, PolicySource
 
@@ -164,11 +165,9 @@ def _gained(assembly: Assembly, table: ConnectionMap, policy: Policy, settings: 
     for change in difference(ConnectionMap(without, settings), table):
         if change.sign != "gained":
             continue
-        # Enumerating is cheap here: the world is small, or the rules are read instead.
-        for source, destination in change.flow.pairs():
-            count += 1
-            if len(examples) < EXAMPLES:
-                examples.append(f"{end_text(source)} → {end_text(destination)}: {change.flow.ports}")
+        count += pair_count(change.flow)
+        for source, destination in islice(change.flow.pairs(), EXAMPLES - len(examples)):
+            examples.append(f"{end_text(source)} → {end_text(destination)}: {change.flow.ports}")
     if not count:
         return None
     return Widening(policy, assembly.source_of(policy), "connections", count, tuple(examples))

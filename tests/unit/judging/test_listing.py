@@ -7,8 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenantprofile.connectivity.connections import ConnectionMap
+from tenantprofile.connectivity.difference import difference
 from tenantprofile.connectivity.world import World
-from tenantprofile.judging.listing import by_namespace, changes, listing
+from tenantprofile.judging import listing as listings
+from tenantprofile.judging.listing import by_namespace, changes, listing, pair_count
+from tenantprofile.judging.naming import end_text
 from tenantprofile.judging.world import assemble
 from tenantprofile.objects import Origin, SourceObject
 from unit.connectivity.small_worlds import clusters, of_kind
@@ -70,6 +73,45 @@ def test_the_pods_of_a_workload_that_change_alike_are_one_row() -> None:
     some = DENY.format(namespace="shop", selector="{matchLabels: {n: x1}}")
     partly = assembled(replicas, pod("c", "other"), some).world
     assert {c.row.destination for c in changes(world, partly)} == {"shop/web-1"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(clusters(), clusters())
+def test_pairs_are_counted_without_going_through_them(first, second) -> None:
+    pods = [o for o in first if o["kind"] != "NetworkPolicy"]
+    new = World.from_objects([*pods, *of_kind(second, "NetworkPolicy")])
+    for change in difference(ConnectionMap(World.from_objects(first)), ConnectionMap(new)):
+        assert pair_count(change.flow) == len(list(change.flow.pairs()))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(clusters(), st.booleans())
+def test_a_listing_is_that_of_the_engine_in_its_order(objects, blocked) -> None:
+    assembly = assemble([SourceObject(raw, Origin("x")) for raw in objects])
+    expected = [
+        (end_text(c.source), end_text(c.destination), c.ports)
+        for c in ConnectionMap(assembly.world).connections(blocked)
+    ]
+    assert [(r.source, r.destination, r.ports) for r in listing(assembly, blocked=blocked)] == expected
+
+
+def test_many_changes_are_told_by_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listings, "MAX_CHANGED", 3)
+    pods = "".join(pod(f"web-{n}", "shop", app="web") for n in range(3)) + pod("c", "other")
+    closed = assembled(pods, DENY.format(namespace="shop", selector="{}")).world
+    rows = [(c.row.source, c.row.destination) for c in changes(assembled(pods).world, closed)]
+    assert rows == [
+        ("3 pods, such as shop/web-0", "3 pods, such as shop/web-0"),
+        ("other/c", "3 pods, such as shop/web-0"),
+        ("outside", "3 pods, such as shop/web-0"),
+    ]
+
+
+def test_a_listing_beyond_what_anybody_reads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listings, "MAX_PAIRS", 3)
+    with pytest.raises(listings.TooManyError, match="2 workloads make 4 pairs"):
+        listing(assembled(pod("a", "one"), pod("b", "two")))
+    assert list(listing(assembled(pod("a", "one"), pod("b", "two")), only=frozenset({"one"})))
 
 
 def test_between_namespaces_the_ports_of_all_their_workloads_are_added_up() -> None:
