@@ -40,7 +40,7 @@ async def click_flow(page, beginning: str) -> None:
 
 
 async def shown(page) -> list[str]:
-    return await page.run("[...document.querySelectorAll('#sheet .box > .name')].map(e => e.textContent)")
+    return await page.run("[...document.querySelectorAll('#sheet .box .name')].map(e => e.textContent)")
 
 
 async def test_a_click_on_a_flow_shows_the_rules_on_both_sides(page, shop_page):

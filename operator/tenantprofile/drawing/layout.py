@@ -57,12 +57,12 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Boxes and cards by key. filled: the boxes that hold cards. columns: the boxes' keys, for those who
-    place them anew."""
+    """Boxes and cards by key. heads: the titles of boxes that hold cards. columns: the boxes' keys, for
+    those who place them anew."""
 
     boxes: Mapping[str, Rect]
     cards: Mapping[str, Rect]
-    filled: frozenset[str]
+    heads: Mapping[str, Rect]
     columns: Sequence[Sequence[str]]
     width: float
     height: float
@@ -92,8 +92,18 @@ def lay_out(drawn: View, aspect: float = ASPECT) -> Layout:
         for box, (_, rects) in insides.items()
         for key, rect in rects.items()
     }
-    filled = frozenset(box.key for box in drawn.boxes if box.cards)
-    return Layout(places, cards, filled, columns, width, height)
+    heads = {
+        box.key: Rect(places[box.key].x, places[box.key].y, head_width(box), HEADER - 6)
+        for box in drawn.boxes
+        if box.cards and not box.is_range
+    }
+    return Layout(places, cards, heads, columns, width, height)
+
+
+def head_width(box: Box) -> float:
+    """As wide as a box's title and what is under it, with the space before them."""
+    words = max(text_width(box.title, 14, bold=True), text_width(box.subtitle, 12))
+    return min(words, 248.0) + PAD + 4
 
 
 def inside(box: Box, edges: Iterable[Edge] = ()) -> tuple[Size, dict[str, Rect]]:

@@ -15,8 +15,18 @@ _TIP: Final = 5
 """Between a line's end and the box, for the arrow's head."""
 _TRIED: Final = (0.5, 0.38, 0.62, 0.28, 0.72, 0.2, 0.8, 0.12, 0.88)
 
-_BOWS: Final = (0.0, 45.0, -45.0, 90.0, -90.0, 150.0, -150.0, 220.0, -220.0)
-"""How far a line may swing up or down to pass by what is in its way."""
+_BOWS: Final = (
+    (0.0, 0.0),
+    *(
+        (one * by, other * by)
+        for by in (45.0, 90.0, 150.0, 220.0, 310.0)
+        for one, other in ((1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
+    ),
+)
+"""How far a line may swing up or down, at its start and at its end, to pass by what is in its way."""
+_STEPS: Final = 18
+_CARD_WEIGHT: Final = 4
+"""A line behind a card seems to begin or end there, which is worse than one across a title."""
 _CROWDED: Final = 120
 """Lines beyond which they no longer look for a way round: by then they cross everything anyway."""
 
@@ -43,12 +53,11 @@ def route(lines: Sequence[Line], layout: Layout, labels: bool = True) -> list[Pa
     """A path for each line, in the same order."""
     rects = {**layout.boxes, **layout.cards}
     anchors = _anchors(lines, rects)
-    solid = dict(layout.cards)
-    solid.update({key: rect for key, rect in layout.boxes.items() if key not in layout.filled})
-    bows = _BOWS if len(lines) <= _CROWDED else (0.0,)
+    solid = {f"title of {key}": rect for key, rect in layout.heads.items()} | dict(layout.cards)
+    solid.update({key: rect for key, rect in layout.boxes.items() if key not in layout.heads})
+    bows = _BOWS if len(lines) <= _CROWDED else _BOWS[:1]
     curves = [_clear(line, rects, solid, anchors[at], bows) for at, line in enumerate(lines)]
     taken = list(solid.values())
-    taken += [Rect(rect.x, rect.y, rect.width, 42) for rect in layout.boxes.values()]
     found = []
     for line, points in zip(lines, curves, strict=True):
         place = _room(line.label, points, taken) if labels and line.governance != "open" else None
@@ -92,26 +101,36 @@ def _clear(
     rects: Mapping[str, Rect],
     solid: Mapping[str, Rect],
     heights: tuple[float, float],
-    bows: Sequence[float],
+    bows: Sequence[tuple[float, float]],
 ) -> Curve:
-    """The straightest curve of those that run behind the fewest boxes."""
-    others = [rect for key, rect in solid.items() if key not in (line.source, line.destination)]
-    found: list[tuple[int, Curve]] = []
+    """The straightest curve of those that run behind least."""
+    ends = (line.source, line.destination)
+    others = [(rect, _CARD_WEIGHT if key in rects else 1) for key, rect in solid.items() if key not in ends]
+    best: tuple[int, Curve] | None = None
     for bow in bows:
         points = _curve(line, rects, heights, bow)
-        along = [point_at(points, step / 24) for step in range(1, 24)]
-        hits = sum(any(_inside(point, rect) for point in along) for rect in others)
+        along = [point_at(points, step / _STEPS) for step in range(1, _STEPS)]
+        low, high = min(y for _, y in along), max(y for _, y in along)
+        hits = sum(
+            weight
+            for rect, weight in others
+            if rect.y - 4 < high and low < rect.bottom + 4 and any(_inside(point, rect) for point in along)
+        )
+        if best is None or hits < best[0]:
+            best = hits, points
         if not hits:
-            return points
-        found.append((hits, points))
-    return min(found, key=lambda pair: pair[0])[1]
+            break
+    assert best is not None  # noqa: S101
+    return best[1]
 
 
 def _inside(point: Point, rect: Rect) -> bool:
     return rect.x - 4 < point[0] < rect.right + 4 and rect.y - 4 < point[1] < rect.bottom + 4
 
 
-def _curve(line: Line, rects: Mapping[str, Rect], heights: tuple[float, float], bow: float) -> Curve:
+def _curve(
+    line: Line, rects: Mapping[str, Rect], heights: tuple[float, float], bow: tuple[float, float]
+) -> Curve:
     source, destination = rects[line.source], rects[line.destination]
     start, end = heights
     side, other = _sides(source, destination)
@@ -121,11 +140,11 @@ def _curve(line: Line, rects: Mapping[str, Rect], heights: tuple[float, float], 
     if (side, other) == ("right", "left"):
         bend = max(40.0, (destination.x - source.right) * 0.5)
         one, two = (source.right, start), (destination.x - _TIP, end)
-        return one, (one[0] + bend, start + bow), (two[0] - bend, end + bow), two
+        return one, (one[0] + bend, start + bow[0]), (two[0] - bend, end + bow[1]), two
     if (side, other) == ("left", "right"):
         bend = max(40.0, (source.x - destination.right) * 0.5)
         one, two = (source.x, start), (destination.right + _TIP, end)
-        return one, (one[0] - bend, start + bow), (two[0] + bend, end + bow), two
+        return one, (one[0] - bend, start + bow[0]), (two[0] + bend, end + bow[1]), two
     out = max(source.right, destination.right) + 46 + min(abs(end - start) * 0.12, 60)
     return (source.right, start), (out, start), (out, end), (destination.right + _TIP, end)
 

@@ -87,12 +87,16 @@ def _document(found: Topology, drawn: View, title: str) -> Iterator[str]:
     yield f'<g transform="translate({left:g} {_HEAD + 8 - top:g})">'
     for box in drawn.boxes:
         if box.cards and not box.is_range:
-            yield from _box(box, layout.boxes[box.key])
+            rect = layout.boxes[box.key]
+            yield (
+                f'<rect class="space" x="{rect.x:g}" y="{rect.y:g}" width="{rect.width:g}"'
+                f' height="{rect.height:g}" rx="12"/>'
+            )
     yield f'<g class="{"dense" if len(paths) > _DENSE else "sparse"}">'
     yield from (_line(path) for path in paths)
     yield "</g>"
     for box in drawn.boxes:
-        if not box.cards:
+        if not box.is_range:
             yield from _box(box, layout.boxes[box.key])
         for card in box.cards:
             yield from _card(card, layout.cards[card.key])
@@ -123,7 +127,8 @@ def _box(box: Box, rect: Rect) -> Iterator[str]:
     whole = " whole" if box.whole else ""
     yield f'<g class="box{whole}" transform="translate({rect.x:g} {rect.y:g})">'
     yield f"<title>{escape(f'Namespace {box.title}: {box.subtitle}')}</title>"
-    yield f'<rect width="{rect.width:g}" height="{rect.height:g}" rx="12"/>'
+    if box.whole:
+        yield f'<rect class="space" width="{rect.width:g}" height="{rect.height:g}" rx="12"/>'
     room = rect.width - 32
     yield f'<text class="name" x="16" y="24">{escape(fitted(box.title, 14, room, bold=True))}</text>'
     yield f'<text class="muted" x="16" y="41">{escape(box.subtitle)}</text>'

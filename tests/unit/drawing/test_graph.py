@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from tenantprofile.cli.main import main
 from unit.drawing.worlds import shop
+
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -86,3 +91,18 @@ def test_input_without_workloads_is_told(tmp_path):
 def test_a_policy_tells_where_it_comes_from(world):
     text = graph(world, "-o", "html").stdout
     assert '"place":"' + world.replace("&", "") in text
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("graph-examples.svg", []), ("graph-payments.svg", ["--namespace", "payments", "--title", "Payments"])],
+)
+def test_the_pictures_in_the_documentation_are_those_of_the_examples(name, options):
+    """After a change: python tests/browser/pictures.py."""
+    done = graph(ROOT / "examples", *options)
+    assert done.stdout == (ROOT / "docs" / "images" / name).read_text(encoding="utf-8")
+
+
+def test_the_documentation_shows_what_the_command_prints():
+    done = graph(ROOT / "examples", "--namespace", "payments", "--output", "mermaid")
+    assert done.stdout in (ROOT / "docs" / "commands" / "graph.md").read_text(encoding="utf-8")

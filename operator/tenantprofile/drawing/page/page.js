@@ -8,7 +8,7 @@
   const RULED = 0, OPEN = 2, GOVERNANCE = data.lines.map((line) => line[0]);
   const TIP = 5, MAX_LABELS = 48, MAX_BOWS = 120, DENSE = 90, CROWDED = 400;
   const SHARES = [0.5, 0.38, 0.62, 0.28, 0.72, 0.2, 0.8, 0.12, 0.88];
-  const BOWS = [0, 45, -45, 90, -90, 150, -150, 220, -220];
+  const BOWS = [[0, 0], ...[45, 90, 150, 220, 310].flatMap((by) => [[by, by], [-by, -by], [by, 0], [-by, 0], [0, by], [0, -by]])];
 
   const nodes = data.nodes, boxes = new Map(data.boxes.map((box) => [box.key, box]));
   const isRange = (key) => !boxes.get(key).title;
@@ -140,11 +140,11 @@
     }
     if (b.x >= a.x + a.w) {
       const bend = Math.max(40, (b.x - a.x - a.w) / 2), p = [a.x + a.w, start], q = [b.x - TIP, end];
-      return [p, [p[0] + bend, start + bow], [q[0] - bend, end + bow], q];
+      return [p, [p[0] + bend, start + bow[0]], [q[0] - bend, end + bow[1]], q];
     }
     if (a.x >= b.x + b.w) {
       const bend = Math.max(40, (a.x - b.x - b.w) / 2), p = [a.x, start], q = [b.x + b.w + TIP, end];
-      return [p, [p[0] - bend, start + bow], [q[0] + bend, end + bow], q];
+      return [p, [p[0] - bend, start + bow[0]], [q[0] + bend, end + bow[1]], q];
     }
     const out = Math.max(a.x + a.w, b.x + b.w) + 46 + Math.min(Math.abs(end - start) * 0.12, 60);
     return [[a.x + a.w, start], [out, start], [out, end], [b.x + b.w + TIP, end]];
@@ -154,10 +154,10 @@
     let best = null;
     for (const bow of bows) {
       const points = curve(line, rects, bow), spots = [];
-      for (let step = 1; step < 24; step++) spots.push(along(points, step / 24));
+      for (let step = 1; step < 18; step++) spots.push(along(points, step / 18));
       let hits = 0;
       for (const [key, r] of solid) {
-        if (key !== line.a && key !== line.b && spots.some(([x, y]) => x > r.x - 4 && x < r.x + r.w + 4 && y > r.y - 4 && y < r.y + r.h + 4)) hits++;
+        if (key !== line.a && key !== line.b && spots.some(([x, y]) => x > r.x - 4 && x < r.x + r.w + 4 && y > r.y - 4 && y < r.y + r.h + 4)) hits += r.h === 44 ? 1 : 4;
       }
       if (!hits) return points;
       if (!best || hits < best.hits) best = { hits, points };
@@ -166,6 +166,11 @@
   };
 
   // --- drawing ---
+
+  const headWidth = (box) => {
+    measure.font = "650 14px system-ui, -apple-system, sans-serif";
+    return Math.min(Math.max(measure.measureText(box.title).width, measure.measureText(box.subtitle).width), 248) + 20;
+  };
 
   const definitions = () => {
     const defs = svg("defs");
@@ -183,14 +188,16 @@
     const choose = () => choosing({ kind: "space", key: box.key });
     const group = svg("g", { class: open ? "box" : "box whole", transform: `translate(${rect.x} ${rect.y})`, role: "button", tabindex: -1, "aria-expanded": String(open), "aria-label": spoken, onclick: choose },
       svg("title", { text: spoken }),
-      svg("rect", { width: rect.w, height: rect.h, rx: 12 }),
-      svg("text", { class: "name", x: 16, y: 24, text: fitted(box.title, "650 14px", rect.w - 52) }),
+      svg("rect", { class: "space", width: rect.w, height: rect.h, rx: 12 }));
+    // Of an open namespace the words lie above the lines, the ground beneath them.
+    const head = open ? svg("g", { class: "box", transform: `translate(${rect.x} ${rect.y})`, "aria-hidden": "true", onclick: choose }) : group;
+    head.append(svg("text", { class: "name", x: 16, y: 24, text: fitted(box.title, "650 14px", rect.w - 52) }),
       svg("text", { class: "muted", x: 16, y: 41, text: box.subtitle }));
     const toggle = svg("g", { class: "toggle", onclick: (event) => { event.stopPropagation(); unfold(box.key, !open); } },
       svg("title", { text: open ? "Collapse" : "Expand" }),
       svg("rect", { x: rect.w - 38, y: 2, width: 36, height: 36, fill: "transparent" }),
       svg("text", { class: "toggle", x: rect.w - 28, y: 26, text: open ? "−" : "+" }));
-    group.append(toggle);
+    head.append(toggle);
     if (!open) {
       const total = Object.values(box.coverage).reduce((sum, number) => sum + number, 0);
       let x = 16;
@@ -200,7 +207,7 @@
         x += width;
       }
     }
-    return group;
+    return { element: group, head };
   };
 
   const meaning = (coverage) => (data.legend.find((item) => item[0] === coverage) || ["", ""])[1];
@@ -239,7 +246,7 @@
     for (const [key, rect] of places) {
       if (isRange(key)) continue;
       rects.set(`b${key}`, rect);
-      if (!state.open.has(key)) solid.set(`b${key}`, rect);
+      solid.set(`b${key}`, state.open.has(key) ? { x: rect.x, y: rect.y, w: headWidth(boxes.get(key)), h: 44 } : rect);
     }
     for (const [key, rect] of places) {
       if (!isRange(key) && !state.open.has(key)) continue;
@@ -259,14 +266,15 @@
     }
     const drawn = [...lines.values()];
     anchor(drawn, rects);
-    const bows = drawn.length <= MAX_BOWS ? BOWS : [0];
+    const bows = drawn.length <= MAX_BOWS ? BOWS : BOWS.slice(0, 1);
     const back = svg("g"), middleLayer = svg("g"), front = svg("g"), words = svg("g");
     units = new Map();
     for (const [key, rect] of places) {
       if (isRange(key)) continue;
-      const open = state.open.has(key), element = drawBox(boxes.get(key), rect, open);
+      const open = state.open.has(key), { element, head } = drawBox(boxes.get(key), rect, open);
       (open ? back : front).append(element);
-      units.set(`b${key}`, { id: `b${key}`, rect, element, choose: { kind: "space", key } });
+      if (open) front.append(head);
+      units.set(`b${key}`, { id: `b${key}`, rect, element, head, choose: { kind: "space", key } });
     }
     for (const [id, rect] of rects) {
       if (!id.startsWith("n")) continue;
@@ -274,7 +282,7 @@
       front.append(element);
       units.set(id, { id, rect, element, choose: { kind: "node", at } });
     }
-    const taken = [...solid.values(), ...[...places.values()].map((rect) => ({ x: rect.x, y: rect.y, w: rect.w, h: 42 }))];
+    const taken = [...solid.values()];
     for (const line of drawn) {
       const kind = governanceOf(line.links), points = clear(line, rects, solid, bows);
       line.kind = kind;
@@ -336,7 +344,9 @@
       const c = unit.element.classList;
       c.toggle("chosen", unit.id === own);
       c.toggle("found", Boolean(hits && hits.has(unit.id)));
-      c.toggle("dim", Boolean((found && !found.has(unit.id)) || (!found && chosen && keepUnits.size && !keepUnits.has(unit.id))));
+      const dim = Boolean((found && !found.has(unit.id)) || (!found && chosen && keepUnits.size && !keepUnits.has(unit.id)));
+      c.toggle("dim", dim);
+      if (unit.head) unit.head.classList.toggle("dim", dim);
     }
     for (const entry of lines.values()) {
       const on = keepLines.has(entry.key);
