@@ -17,6 +17,7 @@ from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.flows import Party
 from tenantprofile.connectivity.policies import Policy
 from tenantprofile.connectivity.ports import PortSet
+from tenantprofile.connectivity.reach import members as bits
 from tenantprofile.connectivity.verdict import is_node, isolating
 from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.drawing.ranges import RangeName, by_ports, named
@@ -133,7 +134,7 @@ def topology(connections: ConnectionMap, only: Collection[str] = ()) -> Topology
             f" {MAX_GROUPS}. Choose namespaces with --namespace, or see tenantprofile connections"
         )
     inner = {group.key for group in chosen}
-    links = list(_pod_links(connections, chosen, groups, inner))
+    links = list(_pod_links(connections, groups, inner))
     if only:
         links = [
             link
@@ -207,25 +208,35 @@ def _likeness(connections: ConnectionMap, workload: Workload) -> object:
     )
 
 
-def _pod_links(
-    connections: ConnectionMap, chosen: Sequence[Group], groups: Sequence[Group], inner: Collection[str]
-) -> Iterator[Link]:
-    for source in chosen:
-        for destination in groups:
-            yield from _link(connections, source, destination)
-            if destination.key not in inner:
-                yield from _link(connections, destination, source)
-
-
-def _link(connections: ConnectionMap, source: Group, destination: Group) -> Iterator[Link]:
-    if source is destination and not source.several:
-        return
-    if source.namespace == destination.namespace:
-        ports = connections.within(source.kind, destination.kind)
-    else:
-        ports = connections.across(source.kind.role, destination.kind.role)
-    if ports:
-        yield Link(source, destination, ports)
+def _pod_links(connections: ConnectionMap, groups: Sequence[Group], inner: Collection[str]) -> Iterator[Link]:
+    """The links with an end in `inner`; roles are asked, not pairs of groups."""
+    by_namespace: dict[str, list[Group]] = defaultdict(list)
+    by_role: dict[int, list[Group]] = defaultdict(list)
+    for group in groups:
+        by_namespace[group.namespace].append(group)
+        by_role[group.kind.role.index].append(group)
+    for beside in by_namespace.values():
+        for source in beside:
+            for destination in beside:
+                ports = connections.within(source.kind, destination.kind)
+                counts = source is not destination or source.several
+                if ports and counts and (source.key in inner or destination.key in inner):
+                    yield Link(source, destination, ports)
+    own_roles = {group.kind.role.index: group.kind.role for group in groups if group.key in inner}
+    for role in connections.classes.roles:
+        targets = by_role.get(role.index, [])
+        if any(group.key in inner for group in targets):
+            reached = connections.sources(role)
+            parts = [(ports, number) for ports, mask in reached.items() if ports for number in bits(mask)]
+        else:  # only callers in `inner` matter, which may be few
+            parts = [(connections.across(own, role), number) for number, own in own_roles.items()]
+        for ports, number in parts if targets else ():
+            for source in by_role.get(number, ()) if ports else ():
+                for destination in targets:
+                    if source.namespace == destination.namespace:
+                        continue
+                    if source.key in inner or destination.key in inner:
+                        yield Link(source, destination, ports)
 
 
 def _range_links(connections: ConnectionMap, groups: Sequence[Group]) -> tuple[list[Link], list[Range]]:

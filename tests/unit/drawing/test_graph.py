@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from tenantprofile.cli.main import main
 from unit.drawing.worlds import shop
 
-
 ROOT = Path(__file__).resolve().parents[3]
 
 
