@@ -23,6 +23,7 @@ def describe(cluster: ControlPlane) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": _cpu(),
         "cpus": len(os.sched_getaffinity(0)),
+        "load_average": round(os.getloadavg()[0], 1),  # how busy others kept the machine before it began
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
     }
 

@@ -66,6 +66,7 @@ class Stage:
     _exits: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _bare: list[Bare] = field(default_factory=list)
     _generation: int = 1
+    _expected: int = 1
     _serial: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -126,6 +127,7 @@ class Stage:
         first = self.content.selected()[0]
         await self.start_operator()
         await self.until_ready()
+        self._expected = self.size
         self.bodies = content.bare_bodies(self.client.items(policies_of(first)))
         assert len(self.bodies) == len(content.RULES)
         await self.stop_operator()
@@ -176,7 +178,9 @@ class Stage:
             ready: dict[str, Any] = next(
                 (c for c in found.get("status", {}).get("conditions", []) if c["type"] == "Ready"), {}
             )
-            if ready.get("status") == "True":
+            # The count as well: a status of before may say Ready for what it knew.
+            protected = found.get("status", {}).get("namespaces", {}).get("ready", 0)
+            if ready.get("status") == "True" and protected >= self._expected:
                 return
             if time.monotonic() > deadline or not self.operator.alive:
                 raise Overdue(f"the profile is not ready: {ready}\n{self.operator.log()[-3000:]}")
