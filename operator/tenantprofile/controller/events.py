@@ -1,8 +1,8 @@
 """Kubernetes Events for what a person wants to see, aggregated: one Event per object and reason.
 
 What repeats within ten minutes raises the count of the Event that is there, as the API server's own
-recorders do it. Two buckets bound the rate, one for each object and one for all; what does not fit is
-counted in the next Event that does. Losing an Event loses no protection, so failures end in the log.
+recorders do it. A bucket bounds the rate over all objects: bad news waits its turn, good news about a
+single namespace is left out. Losing an Event loses no protection, so failures end in the log.
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ class EventRecorder:
     def _add(self, subject: Subject, kind: str, reason: str, message: str) -> None:
         key = (subject, kind, reason)
         if key not in self._waiting and len(self._waiting) >= MAX_KNOWN:
-            return
+            room = next((known for known in self._waiting if _is_good_news_of_a_namespace(known)), None)
+            if room is None or _is_good_news_of_a_namespace(key):
+                return
+            del self._waiting[room]
         count, _ = self._waiting.get(key, (0, ""))
         # The newest is shown, the others are counted.
         self._waiting[key] = (count + 1, message)
@@ -112,6 +115,10 @@ class EventRecorder:
                 logger.debug(
                     "event %s on %s %s was not posted: %s", reason, subject.kind, subject.name, error
                 )
+        # A fan-out over thousands of namespaces is told on its profile; what is good news and does not
+        # fit the rate is left out, so that writing Events does not go on for minutes after it.
+        for key in [key for key in self._waiting if _is_good_news_of_a_namespace(key)]:
+            del self._waiting[key]
         if self._waiting:
             asyncio.get_running_loop().call_later(1.0, self._wakeup.set)
 
@@ -160,3 +167,8 @@ class EventRecorder:
         self._posted.move_to_end((subject, reason))
         while len(self._posted) > MAX_KNOWN:
             self._posted.popitem(last=False)
+
+
+def _is_good_news_of_a_namespace(key: tuple[Subject, str, str]) -> bool:
+    subject, kind, _ = key
+    return subject.kind == "Namespace" and kind == "Normal"

@@ -66,6 +66,9 @@ class Teller:
             if created := run.created.get(name):
                 what = counted(created, "network policy", "network policies")
                 self._events.normal(subject, "PoliciesCreated", f"created {what} of profile {name}")
+                self._events.normal(
+                    self._profile(name), "PoliciesCreated", f"created {what} in {run.namespace}"
+                )
             if problems and self._board.is_news(run.namespace, name, problems):
                 first = problems[0]
                 self._events.warning(subject, first.reason, f"{name}/{first.policy}: {first.message}")
