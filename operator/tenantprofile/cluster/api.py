@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -30,6 +30,8 @@ TEMPLATES: Final = f"/apis/{API_VERSION}/policytemplates"
 
 PAGE: Final = 500
 """Objects per page of a list: what client-go's reflector asks for as well."""
+LONGEST_WAY_GIVEN: Final = 1.0
+"""Seconds that a background write waits for urgent ones; urgent work without an end must not stop a fan-out."""
 LONGEST_PAUSE: Final = 60.0
 """Seconds; a longer Retry-After is cut to this, so that a wrong header cannot stop the operator."""
 
@@ -77,21 +79,12 @@ class Page:
 _background: ContextVar[bool] = ContextVar("background", default=False)
 
 
-@contextmanager
-def background(is_background: bool) -> Iterator[None]:
-    """Writes made within, and in tasks started within, give way to others where `is_background` is true."""
-    token = _background.set(is_background)
-    try:
-        yield
-    finally:
-        _background.reset(token)
-
-
 class Api:
     """Requests to one API server under one identity.
 
-    A third of the connections is for background writes (fan-outs). Beyond what saturates an API server, more
-    of them at once make none of them faster, and a new namespace's policies wait behind all that are under way.
+    A third of the connections is for background writes (fan-outs), and no new one begins while urgent work is
+    under way. Beyond what saturates an API server, more writes at once make none of them faster, and a new
+    namespace's policies wait behind all that are under way.
     """
 
     def __init__(self, credentials: Credentials, *, connections: int = 40) -> None:
@@ -99,6 +92,9 @@ class Api:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._background_slots = asyncio.Semaphore(max(1, connections // 3))
+        self._urgent = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._writable = asyncio.Event()
         self._writable.set()
         self.writes = 0
@@ -126,6 +122,22 @@ class Api:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+
+    @contextmanager
+    def lane(self, *, background: bool) -> Iterator[None]:
+        """Writes within, and in tasks started within, give way to others, or others to them."""
+        token = _background.set(background)
+        if not background:
+            self._urgent += 1
+            self._calm.clear()
+        try:
+            yield
+        finally:
+            _background.reset(token)
+            if not background:
+                self._urgent -= 1
+                if not self._urgent:
+                    self._calm.set()
 
     # --- reads ---
 
@@ -229,7 +241,11 @@ class Api:
         content_type: str = "application/json",
         held_back: bool = True,
     ) -> Object:
-        async with self._background_slots if _background.get() else nullcontext():
+        is_background = _background.get()
+        async with self._background_slots if is_background else nullcontext():
+            if is_background and not self._calm.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._calm.wait(), LONGEST_WAY_GIVEN)
             if held_back:
                 await self._writable.wait()
             return await self._send(method, path, body, content_type)

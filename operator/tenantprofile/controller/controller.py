@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from tenantprofile.cluster.api import NAMESPACES, PROFILES, TEMPLATES, Api, ApiError, Gone, background
+from tenantprofile.cluster.api import NAMESPACES, PROFILES, TEMPLATES, Api, ApiError, Gone
 from tenantprofile.cluster.policies import PolicyCache, PolicyInformer
 from tenantprofile.cluster.watching import follow
 from tenantprofile.controller.board import StatusBoard
@@ -272,7 +272,7 @@ class Controller:
             namespace, priority = await self._queue.get()
             await may_write.wait()  # the lease may have been lost while there was nothing to do
             try:
-                with background(priority is Priority.LOW):
+                with self._api.lane(background=priority is Priority.LOW):
                     result = await reconciler.reconcile(namespace)
             except Exception:
                 logger.exception("reconciling failed", extra={"namespace": namespace})
