@@ -249,6 +249,7 @@ class Campaign:
         self._fill(report)
         report.judged(verdict)
         report.seconds = round(time.monotonic() - self._began, 1)
+        report.complaints = complaints
         assert not complaints, "\n".join([report.name, *complaints[:25], self._logs()])
         return report
 

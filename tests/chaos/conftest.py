@@ -58,3 +58,5 @@ def campaign(
     with Campaign(cp, referee, name, SEED, namespaces=scale(12, 60)) as begun:
         report.campaigns.append(begun.report)
         yield begun
+    # After each campaign, so that a run that is broken off leaves what it has.
+    report.write()

@@ -52,7 +52,7 @@ class Estate:
         self._serial = 0
         self._edits: dict[Key, list[float]] = {}
         self._stored: dict[str, str] = {}
-        self._former: dict[str, list[str]] = {}
+        self._past: list[ProfilePlan] = []
         self.held_back: set[Key] = set()
         """No longer wanted, and kept because a foreign object takes the name of another policy there."""
         self._extras: list[str] = []
@@ -152,6 +152,8 @@ class Estate:
             **builtin_templates(),
             f"{self.tag}-named": load_policy_template(self._template),
         }
+        if profile in self._plans:
+            self._past.append(self._plans[profile])
         self._plans[profile] = ProfilePlan(parse_profile(answer), templates)
         self._wish(begun, int(answer["metadata"]["resourceVersion"]), list(self.namespaces))
 
@@ -303,10 +305,9 @@ class Estate:
         """By the product's own pure core."""
         if not self.namespaces.get(namespace):
             return []
-        facts = NamespaceFacts(namespace, {"chaos": self.tag, "kubernetes.io/metadata.name": namespace}, {})
         wanted = []
         for plan in self._plans.values():
-            for item in plan.desired(facts):
+            for item in plan.desired(_facts(namespace, self.tag)):
                 assert isinstance(item, DesiredPolicy), item
                 if (namespace, item.name) not in self._conflicting:
                     wanted.append(item)
@@ -320,15 +321,23 @@ class Estate:
             for name in known | set(wanted):
                 spec = self._as_stored(wanted[name]) if name in wanted else None
                 wishes = self.wishes.setdefault((namespace, name), [])
-                former = self._former.setdefault(name, [])
-                if not wishes:
+                if wishes and wishes[-1].spec == spec:
+                    continue
+                if not wishes or wishes[-1].spec is None:
                     # An operator that has not heard of the profile's newest form yet acts on an older one.
-                    wishes += [Wish(0, 0, older) for older in former]
-                    wishes.append(Wish(0, 0, None))
-                if wishes[-1].spec != spec:
-                    wishes.append(Wish(begun, done, spec, at))
-                if spec is not None and spec not in former:
-                    former.append(spec)
+                    since = wishes[-1].done if wishes else 0
+                    wishes += [Wish(since, since, former) for former in self._former(namespace, name)]
+                    wishes.append(Wish(since, since, None))
+                wishes.append(Wish(begun, done, spec, at))
+
+    def _former(self, namespace: str, name: str) -> list[str]:
+        """What the profile's earlier forms wanted of a policy in a namespace, oldest first."""
+        found: list[str] = []
+        for plan in self._past:
+            for item in plan.desired(_facts(namespace, self.tag)):
+                if isinstance(item, DesiredPolicy) and item.name == name:
+                    found.append(self._as_stored(item))
+        return found
 
     def _as_stored(self, wanted: DesiredPolicy) -> str:
         """The spec as the API server stores it, asked of the API server, not of our own normal form."""
@@ -465,3 +474,7 @@ class Estate:
             act()
         except (OSError, ValueError, Refused, http.client.HTTPException):
             pass
+
+
+def _facts(namespace: str, tag: str) -> NamespaceFacts:
+    return NamespaceFacts(namespace, {"chaos": tag, "kubernetes.io/metadata.name": namespace}, {})

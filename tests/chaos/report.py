@@ -46,6 +46,8 @@ class CampaignReport:
     quiet_seconds: float = 0.0
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    """Why the campaign failed; empty when it did not."""
 
     def judged(self, verdict: Verdict) -> None:
         self.sightings = verdict.sightings

@@ -171,7 +171,8 @@ def _standing(wishes: list[Wish], version: int) -> list[int]:
 def _first(verdict: Verdict, wishes: list[Wish], seen: list[Sighting]) -> None:
     previous: Wish | None = None
     for wish in wishes:
-        if wish.spec is not None and (previous is None or previous.spec is None):
+        is_first = previous is None or previous.spec is None
+        if wish.spec is not None and is_first and wish.done > wish.begun:
             times = [s.at for s in seen if s.type == "ADDED" and s.version > wish.begun]
             if times:
                 verdict.first.append(max(0.0, min(times) - wish.at))
