@@ -11,6 +11,7 @@ What it is made of, in the order in which it comes into play:
     barrier                   when the engine has seen everything written so far
     world                     all of it together
     oracle                    the same questions put to `tenantprofile.connectivity`
+    kubelet                   pods that somebody else creates, run as processes
     observer                  when which policy was in the API server
     deviations                where the engine is known to differ from the API
 

@@ -27,6 +27,8 @@ class Deviation:
     name: str
     title: str
     advice: str
+    lint_rule: str
+    """The rule of `tenantprofile lint` that finds such policies."""
     policies: tuple[Object, ...]
     flows: tuple[Flow, ...]
     """At least one of them shows it; which one may change from one synchronisation to the next."""
@@ -67,6 +69,7 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "One policy for both directions that selects both ends: what it allows in one direction, it "
         "allows in the other",
         "Write one policy for each direction.",
+        "both-directions",
         (
             _policy(
                 "both",
@@ -84,6 +87,7 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "named-port-nobody-has",
         "A named port that no selected pod has: every port is open",
         "Write ports as numbers.",
+        "named-port",
         (
             _policy(
                 "unknown-name",
@@ -107,6 +111,7 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "Pods with several named ports that do not all agree on the numbers: a name opens another pod's "
         "number as well",
         "Write ports as numbers.",
+        "named-port",
         (
             _policy(
                 "several-names",
@@ -129,6 +134,7 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "overlapping-blocks",
         "Overlapping address ranges of which one has an exception: the exception wins over the other range",
         "Write ranges that do not overlap.",
+        "overlapping-ranges",
         (
             _policy(
                 "overlap",

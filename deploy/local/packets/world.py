@@ -164,7 +164,7 @@ class World:
                 },
             }
         )
-        self.api.patch("Pod", namespace, name, {"status": _running(party.addresses)}, "status")
+        self.api.patch("Pod", namespace, name, {"status": running(party.addresses)}, "status")
         return party.name
 
     def add_host(self, name: str, *addresses: str) -> str:
@@ -300,7 +300,8 @@ def _node() -> Object:
     }
 
 
-def _running(addresses: Addresses) -> Object:
+def running(addresses: Addresses) -> Object:
+    """The status with which the engine protects a pod."""
     own = [{"ip": str(address)} for address in addresses]
     node = [{"ip": str(wiring.NODE_IPV4)}, {"ip": str(wiring.NODE_IPV6)}]
     return {

@@ -8,6 +8,7 @@ from tenantprofile import __version__
 from tenantprofile.cli.audit import audit
 from tenantprofile.cli.connections import connections
 from tenantprofile.cli.diff import diff
+from tenantprofile.cli.doctor import doctor
 from tenantprofile.cli.explain import explain
 from tenantprofile.cli.graph import graph
 from tenantprofile.cli.lint import lint
@@ -52,6 +53,7 @@ main.add_command(connections)
 main.add_command(diff)
 main.add_command(graph)
 main.add_command(templates)
+main.add_command(doctor)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,204 @@
+"""`tenantprofile doctor`: whether an installation is sound, and whether its policies are enforced."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tenantprofile.cli.output import data_text, markdown_table, output_option, say, stop, table
+
+if TYPE_CHECKING:
+    from tenantprofile.doctor.condition import Observation
+    from tenantprofile.doctor.enforcement import Wishes
+    from tenantprofile.enforcement.report import Report
+
+Result = TypeVar("Result")
+
+
+class Interrupted(Exception):
+    """A signal came, and what there was to clean up is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@click.command()
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The cluster, by this kubeconfig file. Without it and --context: that of the pod this runs in.",
+)
+@click.option("--context", help="The context in the kubeconfig file, or in $KUBECONFIG or ~/.kube/config.")
+@click.option(
+    "--namespace",
+    default="tenantprofile-system",
+    show_default=True,
+    help="The operator's own namespace.",
+)
+@click.option(
+    "--enforcement",
+    is_flag=True,
+    help="Find out whether the network plugin enforces policies, with two short-lived pods in a namespace"
+    " of their own.",
+)
+@click.option("--image", help="The image of the two pods: the operator's. By default that of its Deployment.")
+@click.option(
+    "--portability",
+    is_flag=True,
+    help="Try what some plugins are known to get wrong as well; the built-in templates keep clear of it.",
+)
+@click.option("--leave-out", multiple=True, metavar="CHECK", help="Leave a check out. Repeatable.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=2),
+    default=30.0,
+    show_default=True,
+    help="Seconds until a policy that is not in force counts as not enforced.",
+)
+@click.option(
+    "--start-within",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    help="Seconds within which the two pods have to run.",
+)
+@click.option("--cleanup", is_flag=True, help="Only remove what killed runs have left behind.")
+@output_option("table", "json", "yaml", "markdown")
+def doctor(
+    kubeconfig: Path | None,
+    context: str | None,
+    namespace: str,
+    enforcement: bool,
+    image: str | None,
+    portability: bool,
+    leave_out: tuple[str, ...],
+    patience: float,
+    start_within: float,
+    cleanup: bool,
+    output: str,
+) -> None:
+    """Look whether an installation is sound; with --enforcement, whether policies are enforced.
+
+    Without --enforcement nothing is written: versions, CRDs, the operator, its lease and its rights are
+    looked at. With it a namespace tenantprofile-doctor-… is made, and removed in the end, also after
+    Ctrl-C.
+
+    Exit code 0 when all is well, 1 when something is not (not enforced, too strict, or unknown), 2 when
+    the command could not do its work, 130 or 143 when it was interrupted.
+    """
+    # Imported here: the other commands need no cluster, and the client takes a third of a second to load.
+    from tenantprofile.cluster.api import ApiError
+    from tenantprofile.doctor.condition import observe
+    from tenantprofile.doctor.connection import DoctorError, connect
+    from tenantprofile.doctor.enforcement import clean_up
+
+    async def work() -> int:
+        async with connect(kubeconfig, context) as connection:
+            if cleanup:
+                return 0 if await clean_up(connection, _tell) else 1
+            if enforcement:
+                wishes = await _wishes(
+                    connection, namespace, image, portability, leave_out, patience, start_within
+                )
+                return await _examine(connection, wishes, output)
+            return _show_condition(await observe(connection, namespace), output)
+
+    try:
+        raise SystemExit(asyncio.run(_interruptible(work())))
+    except Interrupted as error:
+        raise SystemExit(128 + error.number) from error
+    except (ApiError, DoctorError) as error:
+        stop(str(error))
+
+
+async def _wishes(
+    connection: Any,
+    namespace: str,
+    image: str | None,
+    portability: bool,
+    leave_out: tuple[str, ...],
+    patience: float,
+    start_within: float,
+) -> Wishes:
+    from tenantprofile.doctor.condition import image_of_operator
+    from tenantprofile.doctor.connection import DoctorError
+    from tenantprofile.doctor.enforcement import Wishes, check_names
+
+    known = check_names()
+    for name in leave_out:
+        if name not in known:
+            raise DoctorError(f"--leave-out: there is no check {name!r}; there are {', '.join(known)}")
+    chosen = image or await image_of_operator(connection, namespace)
+    return Wishes(chosen, patience, start_within, portability, frozenset(leave_out))
+
+
+async def _examine(connection: Any, wishes: Wishes, output: str) -> int:
+    from tenantprofile.doctor.enforcement import examine
+
+    report = await examine(connection, wishes, _tell)
+    click.echo(_printed(report, output))
+    return 0 if report.enforced else 1
+
+
+async def _interruptible(work: Coroutine[Any, Any, Result]) -> Result:
+    """Cancel the work on the first signal, so that it cleans up; others change nothing about that."""
+    task = asyncio.ensure_future(work)
+    caught: list[int] = []
+
+    def interrupt(number: int) -> None:
+        if not caught:
+            _tell("interrupted; cleaning up")
+            task.cancel()
+        caught.append(number)
+
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if caught:
+            raise Interrupted(caught[0]) from None
+        raise
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _tell(message: str) -> None:
+    """Progress, beside the answer."""
+    click.echo(message, err=True)
+
+
+# --- output ---
+
+
+def _printed(report: Report, output: str) -> str:
+    from tenantprofile.enforcement.report import as_data, details, header, rows, summary
+
+    if output in ("json", "yaml"):
+        return data_text(as_data(report), output)
+    say(report.notes)
+    shown = (markdown_table if output == "markdown" else table)(header(report), rows(report))
+    found = list(details(report))
+    if output == "markdown":
+        found = [f"- {line.strip()}" for line in found]
+    return "\n".join([shown, "", *found, *([""] if found else []), summary(report)])
+
+
+def _show_condition(found: list[Observation], output: str) -> int:
+    sound = all(one.state == "ok" for one in found)
+    if output in ("json", "yaml"):
+        data = {"kind": "ConditionReport", "sound": sound, "observations": [one.as_data() for one in found]}
+        click.echo(data_text(data, output))
+    else:
+        write = markdown_table if output == "markdown" else table
+        click.echo(write(("what", "state", "seen"), ((one.what, one.state, one.seen) for one in found)))
+    return 0 if sound else 1
