@@ -147,7 +147,7 @@ def test_with_report_drift_is_told_and_left(world: World, referee: Referee) -> N
     # The profile itself may still change the policies, and Repair takes the drift away again.
     world.profile(DENY, "dns-egress", drift="Repair")
     world.has(namespace, f"{profile}.{DENY}", f"{profile}.dns-egress")
-    assert "egress" not in world.policy(namespace, f"{profile}.{DENY}")["spec"]
+    eventually(lambda: "egress" not in world.policy(namespace, f"{profile}.{DENY}")["spec"])
     world.is_ready()
 
 
