@@ -56,6 +56,8 @@ class Controller:
         self._clock = clock
         self._one_list_of_namespaces = asyncio.Lock()
         self._namespaces_listed = asyncio.Event()
+        self.last_contact = clock()
+        """When the watch on namespaces was last heard of."""
         self.compared_at = clock()
         """When the last full comparison ended."""
 
@@ -204,7 +206,7 @@ class Controller:
     async def follow_namespaces(self) -> None:
         """See every namespace come, change and go, until cancelled.
 
-        Kopf would deliver the same at 0.6 ms per namespace and start, and as many tasks (kopf-facts); its
+        Kopf would deliver the same at 0.6 ms per namespace and start, and as many tasks (docs/performance.md); its
         handlers could not tell when its list has ended, and it would have to be compared with one anyway.
         """
         await follow(self._api, NAMESPACES, self._compare_namespaces, self._namespace_event)
@@ -215,9 +217,11 @@ class Controller:
                 NAMESPACES, self._state.namespaces, self.namespace_seen, self._namespace_gone
             )
         self._namespaces_listed.set()
+        self.last_contact = self._clock()
         return version
 
     def _namespace_event(self, event: Raw) -> str:
+        self.last_contact = self._clock()
         raw = event["object"]
         if event["type"] == "DELETED":
             self.namespace_gone(raw)

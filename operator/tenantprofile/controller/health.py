@@ -1,17 +1,17 @@
 """Whether protection is kept up: what the probes ask, and what is wrong in plain words.
 
-Live: the policy watch is heard of, urgent namespaces are worked on, comparisons end in time. Ready:
+Live: the watches are heard of, urgent namespaces are worked on, comparisons end in time. Ready:
 everything is known. A silent stall is what users of such systems suffer from most; a restart is cheap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 STALE: Final = 300.0
-"""Seconds without a sign of life on the policy watch; a bookmark comes about once a minute."""
+"""Seconds without a sign of life on a watch; a bookmark comes about once a minute."""
 STUCK: Final = 120.0
 """Seconds that an urgent namespace may wait."""
 
@@ -21,7 +21,8 @@ class Health:
     """Asks the parts. Times are seconds; `last_contact` and `compared_at` on the same clock as `clock`."""
 
     clock: Callable[[], float]
-    last_contact: Callable[[], float]
+    last_contact: Mapping[str, Callable[[], float]]
+    """By watch: when it was last heard of."""
     compared_at: Callable[[], float]
     longest_wait: Callable[[], float]
     """How long the oldest urgent key has waited; 0 while this operator may not write."""
@@ -29,8 +30,11 @@ class Health:
     comparison_interval: float
 
     def stream_is_stale(self) -> str | None:
-        silence = self.clock() - self.last_contact()
-        return f"nothing heard on the policy watch for {silence:.0f} s" if silence > STALE else None
+        for name, last in self.last_contact.items():
+            silence = self.clock() - last()
+            if silence > STALE:
+                return f"nothing heard on the watch on {name} for {silence:.0f} s"
+        return None
 
     def queue_is_stuck(self) -> str | None:
         waited = self.longest_wait()

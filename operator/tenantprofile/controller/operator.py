@@ -93,7 +93,10 @@ class _Operator:
     async def run(self) -> None:
         health = Health(
             clock=self._clock,
-            last_contact=lambda: self._informer.last_contact,
+            last_contact={
+                "policies": lambda: self._informer.last_contact,
+                "namespaces": lambda: self._controller.last_contact,
+            },
             compared_at=lambda: self._controller.compared_at,
             longest_wait=lambda: self._queue.oldest() if self._may_write.is_set() else 0.0,
             complete=self._knows_everything,

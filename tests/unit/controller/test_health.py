@@ -14,7 +14,7 @@ from tenantprofile.controller.probes import ProbeServer
 NOW = 10_000.0
 WELL = Health(
     clock=lambda: NOW,
-    last_contact=lambda: NOW - 60,
+    last_contact={"policies": lambda: NOW - 60, "namespaces": lambda: NOW - 60},
     compared_at=lambda: NOW - 600,
     longest_wait=lambda: 0.5,
     complete=lambda: True,
@@ -26,9 +26,9 @@ WELL = Health(
     ("ill", "check", "words"),
     [
         (
-            replace(WELL, last_contact=lambda: NOW - STALE - 1),
+            replace(WELL, last_contact={"policies": lambda: NOW - 60, "namespaces": lambda: NOW - STALE - 1}),
             "stream_is_stale",
-            "nothing heard on the policy watch for 301 s",
+            "nothing heard on the watch on namespaces for 301 s",
         ),
         (replace(WELL, longest_wait=lambda: STUCK + 1), "queue_is_stuck", "has waited for 121 s"),
         (
