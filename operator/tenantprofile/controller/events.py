@@ -95,6 +95,9 @@ class EventRecorder:
         count, _ = self._waiting.get(key, (0, ""))
         # The newest is shown, the others are counted.
         self._waiting[key] = (count + 1, message)
+        if subject.kind != "Namespace":
+            # One line on the profile tells more than any of the many on its namespaces.
+            self._waiting.move_to_end(key, last=False)
         self._wakeup.set()
 
     async def run(self) -> None:

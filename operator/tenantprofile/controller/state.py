@@ -1,8 +1,8 @@
 """What the operator knows of the cluster, besides the policies: profiles, templates, namespaces.
 
 Kopf delivers the events, without saying when its first list has ended and without telling what
-vanished while a watch was down. So a store counts as
-complete only after a comparison with a whole list, and each later comparison takes out what is gone.
+vanished while a watch was down. So a store counts as complete only after a comparison with a whole
+list, and each later comparison takes out what is gone.
 """
 
 from __future__ import annotations

@@ -73,6 +73,16 @@ async def test_a_fan_out_is_no_flood_and_bad_news_is_not_lost() -> None:
     assert [e["count"] for e in api.created if e["involvedObject"]["name"] == "p"] == [5000]
 
 
+async def test_the_profile_is_told_before_its_namespaces() -> None:
+    events, api, _ = recorder()
+    for index in range(500):
+        events.warning(Subject("Namespace", f"ns-{index}", "u"), "Conflict", "taken")
+        events.warning(PROFILE, "Conflict", f"ns-{index} is taken")
+    await events.flush()
+    assert api.created[0]["involvedObject"]["name"] == "p"
+    assert api.created[0]["count"] == 500
+
+
 async def test_an_event_stands_in_the_namespace_it_is_about() -> None:
     events, api, _ = recorder()
     events.warning(Subject("Namespace", "team-a", "u"), "PolicyRepaired", "x" * 5000)
