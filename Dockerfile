@@ -18,7 +18,7 @@ RUN python -m pip wheel --no-deps --wheel-dir /dist .
 # Without pip inside: the builder's own pip installs into it. Modules are compiled here, because the
 # running container cannot write them.
 RUN python -m venv --without-pip /opt/tenantprofile
-RUN python -m pip --python /opt/tenantprofile/bin/python install --compile "$(ls /dist/*.whl)[fast]"
+RUN python -m pip --python /opt/tenantprofile/bin/python install --compile /dist/*.whl
 RUN /opt/tenantprofile/bin/tenantprofile --version
 
 FROM ${BASE}

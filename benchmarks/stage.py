@@ -141,9 +141,13 @@ class Stage:
         self._record = await self._exits.enter_async_context(
             Record(self.cluster.admin_kubeconfig, ALL_POLICIES, self.cluster.directory / "policies.events")
         )
+        # As many as the operator writes: a short burst goes faster than what an API server keeps up.
         self._bare = [
-            Bare(name, policy, body) for name in self.content.unselected() for policy, body in self.bodies
-        ]
+            Bare(name, f"{policy}-{copy}", renamed(body, f"{policy}-{copy}"))
+            for name in self.content.unselected()
+            for copy in range(-(-self.size // self.others))
+            for policy, body in self.bodies
+        ][: self.policies_wanted]
 
     @property
     def policies(self) -> Record:
@@ -297,6 +301,11 @@ class Stage:
 
 def writes(requests: Counter[tuple[str, str]]) -> int:
     return sum(n for (verb, _), n in requests.items() if verb not in ("get", "list", "watch"))
+
+
+def renamed(body: Object, name: str) -> Object:
+    """The same object under another name."""
+    return {**body, "metadata": {**body["metadata"], "name": name}}
 
 
 def moment() -> str:

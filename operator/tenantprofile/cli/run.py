@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -109,7 +111,17 @@ def run(
         probe_port=probe_port,
     )
     try:
-        asyncio.run(run_operator(settings))
+        with asyncio.Runner(loop_factory=_event_loop()) as runner:
+            runner.run(run_operator(settings))
     except (CredentialsError, OSError) as error:
         click.echo(f"tenantprofile run: {error}", err=True)
         raise SystemExit(2) from error
+
+
+def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where there is one, imported only here: no other command needs it."""
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop

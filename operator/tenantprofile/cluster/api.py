@@ -8,7 +8,6 @@ retried here; whoever called knows whether the call still makes sense (the queue
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -17,6 +16,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
+import orjson
+from yarl import URL
 
 from tenantprofile.cluster.credentials import Credentials
 from tenantprofile.names import API_VERSION, FIELD_MANAGER
@@ -102,13 +103,13 @@ class Api:
     async def __aenter__(self) -> Self:
         context = self._credentials.ssl_context()
         self._session = aiohttp.ClientSession(
-            self._credentials.server,
             connector=aiohttp.TCPConnector(
                 # A few more than the writers: watches hold theirs for long.
                 limit=self._connections + 8,
                 ssl=context if context is not None else True,
                 keepalive_timeout=60,
             ),
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=60, sock_connect=10),
             headers={"Accept": "application/json", "User-Agent": FIELD_MANAGER},
             # Bodies are compressed by the API server above 128 kB, which costs more than it saves nearby.
@@ -186,12 +187,12 @@ class Api:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
         try:
             async with self._open.get(
-                path, params=params, headers=await self._headers(), timeout=timeout
+                self._url(path), params=params, headers=await self._headers(), timeout=timeout
             ) as response:
                 if response.status >= 400:
                     raise await self._refusal(response)
                 async for line in _lines(response.content):
-                    event: Object = json.loads(line)
+                    event: Object = orjson.loads(line)
                     if event.get("type") == "ERROR":
                         status = event.get("object") or {}
                         if status.get("code") == 410:
@@ -254,10 +255,10 @@ class Api:
         self, method: str, path: str, body: bytes | Mapping[str, Any], content_type: str
     ) -> Object:
         self.writes += 1
-        data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
-        params = None if method == "DELETE" else {"fieldManager": FIELD_MANAGER}
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}"
         try:
-            return await self._request(method, path, params=params, data=data, content_type=content_type)
+            return await self._request(method, target, data=data, content_type=content_type)
         except ApiError as error:
             if error.retry_after is not None:
                 self._pause(error.retry_after)
@@ -277,6 +278,10 @@ class Api:
             raise RuntimeError("the client is used as a context manager")
         return self._session
 
+    def _url(self, path: str) -> URL:
+        """Paths are made of names that need no quoting (RFC 1123 labels and subdomains)."""
+        return URL(f"{self._credentials.server}{path}", encoded=True)
+
     async def _headers(self) -> dict[str, str]:
         authorization = await self._credentials.authorization()
         return {"Authorization": authorization} if authorization else {}
@@ -295,11 +300,11 @@ class Api:
             headers["Content-Type"] = content_type
         try:
             async with self._open.request(
-                method, path, params=params, data=data, headers=headers
+                method, self._url(path), params=params, data=data, headers=headers
             ) as response:
                 if response.status >= 400:
                     raise await self._refusal(response)
-                answer: Object = json.loads(await response.read())
+                answer: Object = orjson.loads(await response.read())
                 return answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
@@ -307,7 +312,7 @@ class Api:
     async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
         raw = await response.read()
         try:
-            body = json.loads(raw)
+            body = orjson.loads(raw)
         except ValueError:
             # A proxy in front of the API server answers in its own words.
             body = {"message": raw[:200].decode(errors="replace")}
