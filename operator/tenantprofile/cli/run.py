@@ -46,7 +46,7 @@ from tenantprofile.cli import logs
     type=click.IntRange(1, 500),
     default=32,
     show_default=True,
-    help="Namespaces worked on at once.",
+    help="Namespaces worked on at once; half as many more are for new namespaces and repairs only.",
 )
 @click.option(
     "--connections",

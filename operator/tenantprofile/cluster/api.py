@@ -8,8 +8,9 @@ retried here; whoever called knows whether the call still makes sense (the queue
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,8 +32,13 @@ TEMPLATES: Final = f"/apis/{API_VERSION}/policytemplates"
 
 PAGE: Final = 500
 """Objects per page of a list: what client-go's reflector asks for as well."""
-LONGEST_WAY_GIVEN: Final = 1.0
-"""Seconds that a background write waits for urgent ones; urgent work without an end must not stop a fan-out."""
+WAY_GIVEN: Final = 1.0
+"""Seconds after urgent work in which a fan-out still keeps back: where one namespace is new, more often are."""
+MISSING_NAMESPACE_WAIT: Final = 0.05
+"""Seconds that an API server holds a create in a namespace of which its own cache has not heard yet (admission
+plugin NamespaceLifecycle, missingNamespaceWait)."""
+HEDGES: Final = 10
+"""The most creates sent twice at a time: two new namespaces' worth, and nothing that an API server notices."""
 LONGEST_PAUSE: Final = 60.0
 """Seconds; a longer Retry-After is cut to this, so that a wrong header cannot stop the operator."""
 
@@ -83,19 +89,21 @@ _background: ContextVar[bool] = ContextVar("background", default=False)
 class Api:
     """Requests to one API server under one identity.
 
-    A third of the connections is for background writes (fan-outs), and no new one begins while urgent work is
-    under way. Beyond what saturates an API server, more writes at once make none of them faster, and a new
-    namespace's policies wait behind all that are under way.
+    Half of the connections is for background writes (fan-outs), and a twelfth while there is urgent work. Beyond
+    what saturates an API server, more writes at once make none of them faster, and a new namespace's policies
+    wait behind all that are under way.
     """
 
     def __init__(self, credentials: Credentials, *, connections: int = 40) -> None:
         self._credentials = credentials
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
-        self._background_slots = asyncio.Semaphore(max(1, connections // 3))
+        self._background_slots = asyncio.Semaphore(max(1, connections // 2))
+        self._slots_left_by_urgent = asyncio.Semaphore(max(1, connections // 12))
         self._urgent = 0
-        self._calm = asyncio.Event()
-        self._calm.set()
+        self._last_urgent = float("-inf")
+        self._hedges = 0
+        self._usual = MISSING_NAMESPACE_WAIT
         self._writable = asyncio.Event()
         self._writable.set()
         self.writes = 0
@@ -130,15 +138,13 @@ class Api:
         token = _background.set(background)
         if not background:
             self._urgent += 1
-            self._calm.clear()
         try:
             yield
         finally:
             _background.reset(token)
             if not background:
                 self._urgent -= 1
-                if not self._urgent:
-                    self._calm.set()
+                self._last_urgent = time.monotonic()
 
     # --- reads ---
 
@@ -216,6 +222,43 @@ class Api:
         """POST. Raises ApiError (409 AlreadyExists). `held_back`: waits where a Retry-After says so."""
         return await self._write("POST", path, body, held_back=held_back)
 
+    async def create_soon(self, path: str, body: bytes) -> Object:
+        """POST of an object with a fixed name; where the answer is unusually late, a second one beside it.
+
+        A new namespace's first writes may get there a millisecond before the API server's own cache has heard of
+        it, and are then held for 50 ms; a second one is answered at once, and the first then finds the object
+        there. Raises ApiError.
+        """
+        if _background.get():
+            return await self.create(path, body)
+        begun = time.monotonic()
+        posts = [asyncio.ensure_future(self.create(path, body))]
+        try:
+            if await self._is_late(posts[0]):
+                self._hedges += 1
+                try:
+                    posts.append(asyncio.ensure_future(self.create(path, body)))
+                    answer = await _first_answer(posts)
+                finally:
+                    self._hedges -= 1
+            else:
+                answer = await posts[0]
+        except asyncio.CancelledError:
+            for post in posts:
+                post.cancel()
+            raise
+        self._usual += (time.monotonic() - begun - self._usual) / 10
+        return answer
+
+    async def _is_late(self, post: asyncio.Future[Object]) -> bool:
+        """Whether a create takes so much longer than usual that a second one may be quicker."""
+        patience = 2 * self._usual
+        if patience >= MISSING_NAMESPACE_WAIT:
+            return False
+        done, _ = await asyncio.wait((post,), timeout=patience)
+        # Held back by a Retry-After, or many at once: more requests would make it worse.
+        return not done and self._writable.is_set() and self._hedges < HEDGES
+
     async def replace(self, path: str, body: bytes | Mapping[str, Any], *, held_back: bool = True) -> Object:
         """PUT of the whole object; the body carries the resourceVersion that it is based on."""
         return await self._write("PUT", path, body, held_back=held_back)
@@ -242,14 +285,21 @@ class Api:
         content_type: str = "application/json",
         held_back: bool = True,
     ) -> Object:
-        is_background = _background.get()
-        async with self._background_slots if is_background else nullcontext():
-            if is_background and not self._calm.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._calm.wait(), LONGEST_WAY_GIVEN)
+        async with self._turn():
             if held_back:
                 await self._writable.wait()
             return await self._send(method, path, body, content_type)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A place for one write: at once for urgent work, when there is room for a fan-out's."""
+        if not _background.get():
+            yield
+            return
+        async with self._background_slots:
+            is_urgent = self._urgent or time.monotonic() < self._last_urgent + WAY_GIVEN
+            async with self._slots_left_by_urgent if is_urgent else nullcontext():
+                yield
 
     async def _send(
         self, method: str, path: str, body: bytes | Mapping[str, Any], content_type: str
@@ -326,6 +376,30 @@ class Api:
             retry_after=float(retry_after) if retry_after.isdigit() else None,
             body=body,
         )
+
+
+async def _first_answer(posts: Iterable[asyncio.Future[Object]]) -> Object:
+    """The first that succeeds; the others end when they end. Raises ApiError, the last, when all fail."""
+    refusals: list[ApiError] = []
+    pending = set(posts)
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for post in done:
+            error = post.exception()
+            if error is None:
+                for late in pending:
+                    late.add_done_callback(_look_away)
+                return post.result()
+            if not isinstance(error, ApiError):
+                raise error
+            refusals.append(error)
+    raise refusals[-1]
+
+
+def _look_away(post: asyncio.Future[Object]) -> None:
+    """Nobody waits for it any more; its exception was seen."""
+    if not post.cancelled():
+        post.exception()
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

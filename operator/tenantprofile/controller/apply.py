@@ -89,7 +89,7 @@ class Applier:
             # Look before writing, so that a standing conflict costs no writes.
             return await self._take_over(run, desired)
         try:
-            body = await self._api.create(policies_in(run.namespace), desired.body())
+            body = await self._api.create_soon(policies_in(run.namespace), desired.body())
         except ApiError as error:
             if error.status != 409:
                 raise

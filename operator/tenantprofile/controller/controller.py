@@ -269,11 +269,11 @@ class Controller:
 
     # --- the workers ---
 
-    async def work(self, reconciler: Reconciler, may_write: asyncio.Event) -> None:
-        """One worker: keys from the queue, until cancelled."""
+    async def work(self, reconciler: Reconciler, may_write: asyncio.Event, lowest: Priority) -> None:
+        """One worker: keys of at least that priority from the queue, until cancelled."""
         while True:
             await may_write.wait()
-            namespace, priority = await self._queue.get()
+            namespace, priority = await self._queue.get(lowest)
             await may_write.wait()  # the lease may have been lost while there was nothing to do
             try:
                 with self._api.lane(background=priority is Priority.LOW):

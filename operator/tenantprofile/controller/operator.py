@@ -116,10 +116,9 @@ class _Operator:
             self._events.run(),
             self._board.run(self._may_write.is_set),
             self._wait_until_complete(),
-            *(
-                self._controller.work(self._reconciler, self._may_write)
-                for _ in range(self._settings.workers)
-            ),
+            *(self._work(Priority.LOW) for _ in range(self._settings.workers)),
+            # A new namespace finds one free while a fan-out keeps all the others busy.
+            *(self._work(Priority.HIGH) for _ in range(-(-self._settings.workers // 2))),
         ]
         if self._settings.leader_election:
             tasks.append(self._lease.run())
@@ -149,6 +148,9 @@ class _Operator:
             self._may_write.set()
         else:
             self._may_write.clear()
+
+    async def _work(self, lowest: Priority) -> None:
+        await self._controller.work(self._reconciler, self._may_write, lowest)
 
     async def _wait_until_complete(self) -> None:
         while not self._knows_everything():

@@ -72,11 +72,13 @@ class WorkQueue:
         """A key has succeeded: its next failure starts from the shortest delay."""
         self._failures.pop(key, None)
 
-    async def get(self) -> tuple[str, Priority]:
-        """The next key; `done` must be called for it."""
+    async def get(self, lowest: Priority = Priority.LOW) -> tuple[str, Priority]:
+        """The next key of at least that priority; `done` must be called for it."""
         while True:
             wait = self._promote()
             for priority in Priority:
+                if priority > lowest:
+                    break
                 if self._ready[priority]:
                     key, _ = self._ready[priority].popitem(last=False)
                     self._active.add(key)

@@ -42,6 +42,18 @@ async def test_an_urgent_key_overtakes_a_fan_out() -> None:
     assert len(keys) == 1001
 
 
+async def test_a_worker_for_urgent_keys_is_free_while_a_fan_out_waits() -> None:
+    queue = WorkQueue(Clock())
+    queue.add("fan-out", LOW)
+    urgent = asyncio.ensure_future(queue.get(HIGH))
+    await asyncio.sleep(0.01)
+    assert not urgent.done()
+    queue.add("new", HIGH)
+    assert await urgent == ("new", HIGH)
+    queue.done("new")
+    assert await taken(queue) == ["fan-out"]
+
+
 async def test_a_key_is_worked_on_once_however_often_it_is_added() -> None:
     queue = WorkQueue(Clock())
     for priority in (LOW, HIGH, LOW, HIGH):
