@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from benchmarks.figures import Results
-from benchmarks.stage import Stage, median, rate
+from benchmarks.stage import Stage, median, rate, ratio_to_floor
 
 
 async def adoption(stage: Stage, results: Results) -> None:
@@ -49,7 +49,7 @@ async def adoption(stage: Stage, results: Results) -> None:
         results.put(memory_peak=settled.peak / 1e6, memory_adopted=settled.rss / 1e6)
     floors.append(await stage.floor_creates())
     results.put(
-        adoption_ratio=median(rates) / median(floors),
+        adoption_ratio=ratio_to_floor(rates, floors),
         adoption_rate=median(rates),
         adoption_floor=median(floors),
         adoption_seconds=median(whole),

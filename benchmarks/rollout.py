@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from benchmarks import content
 from benchmarks.figures import Results
 from benchmarks.record import Sighting
-from benchmarks.stage import Stage, median, rate
+from benchmarks.stage import Stage, median, rate, ratio_to_floor
 from client import TEMPLATES
 
 _generation = 1
@@ -50,7 +50,7 @@ async def rollout(stage: Stage, results: Results) -> None:
         await stage.running.quiet()
         floors.append(await stage.floor_updates())
     results.put(
-        rollout_ratio=median(rates) / median(floors),
+        rollout_ratio=ratio_to_floor(rates, floors),
         rollout_rate=median(rates),
         rollout_floor=median(floors),
         rollout_seconds=median(whole),

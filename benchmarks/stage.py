@@ -321,3 +321,8 @@ def rate(seen: list[Sighting]) -> float:
 
 
 median = statistics.median
+
+
+def ratio_to_floor(rates: list[float], floors: list[float]) -> float:
+    """Each round beside the floors just before and just after it: shared machines change by the minute."""
+    return median(rate / statistics.fmean(floors[number : number + 2]) for number, rate in enumerate(rates))
