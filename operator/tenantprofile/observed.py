@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from json import dumps, loads
+from json import dumps
 from sys import intern
 from typing import Any
+
+import orjson
 
 from tenantprofile.names import (
     ANNOTATION_ADOPT,
@@ -83,14 +85,14 @@ def digest(
     """A digest of everything that the operator owns in a policy; foreign metadata does not count."""
     ours = {k: v for k, v in labels.items() if is_ours(k)}
     noted = {k: v for k, v in annotations.items() if is_ours(k) and k != ANNOTATION_APPLIED}
-    return _digest(dumps((ours, noted, list(references), spec)))
+    return _digest(orjson.dumps((ours, noted, list(references), spec)))
 
 
 @lru_cache(maxsize=4096)
-def _digest(text: str) -> str:
+def _digest(text: bytes) -> str:
     """Most policies of a cluster are the same few but for their namespace, and the API server writes the
     same content in the same order; where it does not, the same digest is worked out once more."""
-    labels, annotations, references, spec = loads(text)
+    labels, annotations, references, spec = orjson.loads(text)
     metadata = (
         sorted(labels.items()),
         sorted(annotations.items()),

@@ -58,7 +58,7 @@ class Verdict:
     unwanted: int = 0
     """Policies created where they had just ceased to be wanted."""
     first: list[float] = field(default_factory=list)
-    """Seconds from a namespace's being selected to each of its policies."""
+    """Seconds from a policy's being wanted in a namespace (one of them is new there) to its being there."""
 
     def complaints(self, *, may_go_back: bool = False) -> list[str]:
         """Empty when the operator harmed nobody."""
@@ -169,14 +169,13 @@ def _standing(wishes: list[Wish], version: int) -> list[int]:
 
 
 def _first(verdict: Verdict, wishes: list[Wish], seen: list[Sighting]) -> None:
-    previous: Wish | None = None
-    for wish in wishes:
-        is_first = previous is None or previous.spec is None
-        if wish.spec is not None and is_first and wish.done > wish.begun:
-            times = [s.at for s in seen if s.type == "ADDED" and s.version > wish.begun]
-            if times:
-                verdict.first.append(max(0.0, min(times) - wish.at))
-        previous = wish
+    for previous, wish, following in zip([None, *wishes], wishes, [*wishes[1:], None], strict=False):
+        if wish.spec is None or (previous is not None and previous.spec is not None):
+            continue
+        end = following.begun if following is not None and following.spec is None else float("inf")
+        times = [s.at for s in seen if s.type == "ADDED" and wish.begun < s.version <= end]
+        if times and wish.at:
+            verdict.first.append(max(0.0, times[0] - wish.at))
 
 
 def spread(values: Collection[float]) -> dict[str, float]:
