@@ -16,6 +16,7 @@ from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.ports import PortSet, Protocol
 from tenantprofile.connectivity.verdict import End as Party
 from tenantprofile.connectivity.workloads import Workload
+from tenantprofile.connectivity.world import World
 
 Status = Literal["passed", "failed", "error", "skipped"]
 Cells = dict[str, list[Workload]]
@@ -26,17 +27,16 @@ EXAMPLES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A pair that is not as expected; `ports`: those of the assertion's ports for which that is so."""
+    """A pair that is not as expected.
+
+    ports: those of the assertion's ports for which that is so.
+    example: one connection to explain, from the first address of a range that is no pod's own, at the first port.
+    """
 
     source: Workload | AddressSet
     destination: Workload | AddressSet
     ports: PortSet
-
-    @property
-    def example(self) -> tuple[Party, Party, Protocol, int]:
-        """One connection to explain: the first address of a range, the first port."""
-        protocol, first, _ = next(self.ports.ranges())
-        return _first(self.source), _first(self.destination), protocol, first
+    example: tuple[Party, Party, Protocol, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,10 @@ def check_groups(
         wrong = wanted & ports if assertion.expect == "deny" else wanted - ports
         if wrong:
             violated += count
-            found.extend(Violation(a, b, wrong) for a, b in islice(pairs, EXAMPLES))
+            protocol, port, _ = next(wrong.ranges())
+            for a, b in islice(pairs, EXAMPLES):
+                example = _party(table.world, a), _party(table.world, b), protocol, port
+                found.append(Violation(a, b, wrong, example))
     if not checked:
         unnamed = ", ".join(f"{name!r} ({protocol})" for name, protocol in assertion.ports.names)
         why = (
@@ -127,13 +130,15 @@ def _parts(table: ConnectionMap, sources: Group, destinations: Group, ports: Por
         if sources.addresses:
             listed = [target for cell in targets.values() for target in cell]
             for open_ports, addresses in table.addresses(receiver.role, "inbound").items():
-                if part := addresses & sources.addresses:
+                part = addresses & sources.addresses
+                if table.world.outside(part):
                     yield ((part, target) for target in listed), len(listed), wanted, open_ports
     if destinations.addresses:
         for sender, origins in senders.items():
             listed = [origin for cell in origins.values() for origin in cell]
             for open_ports, addresses in table.addresses(sender.role, "outbound").items():
-                if part := addresses & destinations.addresses:
+                part = addresses & destinations.addresses
+                if table.world.outside(part):
                     yield ((origin, part) for origin in listed), len(listed), ports.numbers, open_ports
 
 
@@ -163,8 +168,13 @@ def _across(origins: Cells, targets: Cells) -> Iterator[tuple[Workload, Workload
                     yield from ((source, target) for target in cell)
 
 
-def _first(end: Workload | AddressSet) -> Party:
-    return end if isinstance(end, Workload) else next(end.ranges())[0]
+def _party(world: World, end: Workload | AddressSet) -> Party:
+    if isinstance(end, Workload):
+        return end
+    address = world.outside(end)
+    if address is None:
+        raise ValueError("a range stands for what is outside of the pods, and this one has nothing outside")
+    return address
 
 
 def _order(end: Workload | AddressSet) -> tuple[int, tuple[str, str, str], tuple[int, ...]]:

@@ -32,7 +32,7 @@ def select(world: World, end: End) -> Group:
         others = tuple(w for w in world.workloads if w not in within)
         return Group(others, ALL_ADDRESSES - end.outside.addresses)
     if end.addresses:
-        return _at(world, end.addresses)
+        return _at(world, end.listed)
     return Group(tuple(w for w in world.workloads if matches(world, end, w)))
 
 
@@ -47,13 +47,16 @@ def matches(world: World, end: End, workload: Workload) -> bool:
     return _has(workload.labels, end.pod_labels)
 
 
-def _at(world: World, addresses: AddressSet) -> Group:
+def _at(world: World, listed: tuple[AddressSet, ...]) -> Group:
     pods: dict[tuple[str, str, str], Workload] = {}
-    for first, last in addresses.ranges():
+    addresses = NO_ADDRESSES
+    for item in listed:
+        [(first, last), *_] = item.ranges()
         workload = world.at(first) if first == last else None
-        if workload is not None:
+        if workload is None:
+            addresses |= item
+        else:
             pods[workload.key] = workload
-            addresses -= AddressSet.of(first)
     return Group(tuple(pods[key] for key in sorted(pods)), addresses)
 
 

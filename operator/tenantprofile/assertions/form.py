@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, Final, Literal
 
 from tenantprofile.connectivity.addresses import NO_ADDRESSES, AddressSet, parse_address
@@ -57,15 +59,23 @@ class AssertionFormError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One side of an assertion. Of pods, all that is named must hold; what is left out does not matter."""
+    """One side of an assertion. Of pods, all that is named must hold; what is left out does not matter.
+
+    listed: addresses and ranges, one by one as somebody wrote them.
+    """
 
     namespaces: tuple[str, ...] = ()
     namespace_labels: Labels = ()
     pod_labels: Labels = ()
     workload: str = ""
-    addresses: AddressSet = NO_ADDRESSES
+    listed: tuple[AddressSet, ...] = ()
     anything: bool = False
     outside: End | None = None
+
+    @property
+    def addresses(self) -> AddressSet:
+        """All that are listed, together."""
+        return reduce(or_, self.listed, NO_ADDRESSES)
 
     @property
     def names_namespace(self) -> bool:
@@ -214,7 +224,7 @@ class _Reader:
             namespace_labels=self._labels(raw, "namespaceLabels", path),
             pod_labels=self._labels(raw, "podLabels", path),
             workload=str(workload),
-            addresses=self._addresses(raw, path),
+            listed=self._addresses(raw, path),
             anything="anything" in raw,
             outside=self.end(raw["outside"], f"{path}.outside", inside=True) if "outside" in raw else None,
         )
@@ -265,18 +275,18 @@ class _Reader:
                 self.complain(f"{path}.{field}[{key}]", value, "a label value, which is a string")
         return tuple(sorted((str(key), str(value)) for key, value in labels.items()))
 
-    def _addresses(self, raw: Mapping[str, Any], path: str) -> AddressSet:
+    def _addresses(self, raw: Mapping[str, Any], path: str) -> tuple[AddressSet, ...]:
         listed = raw.get("addresses", [])
-        result = NO_ADDRESSES
         if not isinstance(listed, list) or ("addresses" in raw and not listed):
             self.complain(f"{path}.addresses", listed, "a list such as [10.50.0.0/24, 2001:db8::1]")
-            return result
+            return ()
+        result: list[AddressSet] = []
         for index, item in enumerate(listed):
             try:
-                result |= parse_addresses(item)
+                result.append(parse_addresses(item))
             except ValueError as error:
                 self.complaints.append(f"{path}.addresses[{index}]: {error}")
-        return result
+        return tuple(result)
 
 
 def parse_addresses(raw: object) -> AddressSet:

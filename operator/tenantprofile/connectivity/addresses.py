@@ -107,6 +107,12 @@ class AddressSet:
         for first, last in intervals.ranges(self.bounds):
             yield address_at(first), address_at(last)
 
+    def each(self) -> Iterator[Address]:
+        """Every address, one by one and in order; a caller stops in time."""
+        for first, last in intervals.ranges(self.bounds):
+            for place in range(first, last + 1):
+                yield address_at(place)
+
     def networks(self) -> Iterator[IPv4Network | IPv6Network]:
         """The fewest CIDRs that make up the set, in order."""
         for first, last in self.ranges():

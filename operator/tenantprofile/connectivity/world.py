@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from tenantprofile.connectivity.addresses import Address
+from tenantprofile.connectivity.addresses import Address, AddressSet
 from tenantprofile.connectivity.manifests import ManifestError, as_list, as_map, identity, labels_of, relevant
 from tenantprofile.connectivity.policies import Policy, PolicySpec, parse_spec
 from tenantprofile.connectivity.services import Service, parse_service
@@ -90,6 +90,10 @@ class World:
     def at(self, address: Address) -> Workload | None:
         """The pod that has this address as its own; None for anything outside the pod network."""
         return self._addresses.get(address)
+
+    def outside(self, addresses: AddressSet) -> Address | None:
+        """The lowest address of a set that is no pod's own; None where there is none."""
+        return next((address for address in addresses.each() if self.at(address) is None), None)
 
     def find(self, reference: str) -> Sequence[Workload]:
         """Pods by `namespace/name` or `namespace/kind/name` of a pod or of the workload that owns it.

@@ -37,7 +37,9 @@ class Connection(Api):
     async def text(self, path: str, params: Mapping[str, str]) -> str:
         """Something that is not JSON, such as a log. Raises ApiError."""
         try:
-            async with self._open.get(path, params=params, headers=await self._headers()) as response:
+            async with self._open.get(
+                self._url(path), params=params, headers=await self._headers()
+            ) as response:
                 if response.status >= 400:
                     raise await self._refusal(response)
                 return (await response.read()).decode(errors="replace")

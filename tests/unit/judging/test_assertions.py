@@ -72,7 +72,8 @@ def test_the_result_is_that_of_asking_for_every_pair(
         assert verdict(world, *violation.example).allowed == (expect == "deny")
 
 
-def test_an_address_that_is_a_pods_own_is_that_pod() -> None:
+@pytest.mark.parametrize("listed", [["10.0.0.2"], ["10.0.0.2", "10.0.0.3"]])
+def test_an_address_that_is_a_pods_own_is_that_pod(listed: list[str]) -> None:
     world = World.from_objects(
         [
             {
@@ -84,10 +85,31 @@ def test_an_address_that_is_a_pods_own_is_that_pod() -> None:
             for n, ip in (("x", "10.0.0.1"), ("y", "10.0.0.2"))
         ]
     )
-    (wanted,) = parse_assertions([assertion({"everyPod": True}, {"addresses": ["10.0.0.2"]})], "a")
-    (violation,) = check(ConnectionMap(world), wanted).examples
+    (wanted,) = parse_assertions([assertion({"everyPod": True}, {"addresses": listed})], "a")
+    violation = check(ConnectionMap(world), wanted).examples[0]
     assert isinstance(violation.destination, Workload)
     assert violation.destination.name == "y"
+
+
+def test_a_range_is_explained_with_an_address_that_is_no_pods_own() -> None:
+    """The pod is closed by a policy of its own, which says nothing of the addresses beside it."""
+
+    def pod(name: str, ip: str) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": "a", "labels": {"name": name}}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"podIP": ip}}
+
+    closed = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "closed", "namespace": "a"},
+        "spec": {"podSelector": {"matchLabels": {"name": "y"}}, "policyTypes": ["Ingress"]},
+    }
+    table = ConnectionMap(World.from_objects([pod("x", "10.0.0.1"), pod("y", "10.0.0.4"), closed]))
+    sender = {"podLabels": {"name": "x"}}
+    (wanted,) = parse_assertions([assertion(sender, {"addresses": ["10.0.0.4/30"]})], "a")
+    (violation,) = check(table, wanted).examples
+    assert str(violation.example[1]) == "10.0.0.5"
+    assert verdict(table.world, *violation.example).allowed
 
 
 @pytest.mark.parametrize(
