@@ -17,7 +17,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +219,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the figures here as well ('-': to the terminal)")
     arguments = parser.parse_args()
-    steps = LADDER
+    steps: Sequence[tuple[int, int, int]] = LADDER
     if arguments.namespaces is not None:
         steps = ((arguments.namespaces, arguments.policies, arguments.pods),)
     print(" | ".join(title for _, title, _ in COLUMNS))
