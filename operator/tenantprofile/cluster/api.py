@@ -89,16 +89,16 @@ _background: ContextVar[bool] = ContextVar("background", default=False)
 class Api:
     """Requests to one API server under one identity.
 
-    Half of the connections is for background writes (fan-outs), and a twelfth while there is urgent work. Beyond
-    what saturates an API server, more writes at once make none of them faster, and a new namespace's policies
-    wait behind all that are under way.
+    Three quarters of the connections are for background writes (fan-outs), and a twelfth while there is urgent
+    work. Beyond what saturates an API server, more writes at once make none of them faster, and a new namespace's
+    policies wait behind all that are under way.
     """
 
     def __init__(self, credentials: Credentials, *, connections: int = 40) -> None:
         self._credentials = credentials
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
-        self._background_slots = asyncio.Semaphore(max(1, connections // 2))
+        self._background_slots = asyncio.Semaphore(max(1, connections * 3 // 4))
         self._slots_left_by_urgent = asyncio.Semaphore(max(1, connections // 12))
         self._urgent = 0
         self._last_urgent = float("-inf")

@@ -120,8 +120,8 @@ async def test_few_are_sent_twice_at_a_time() -> None:
         assert len(await asyncio.gather(*waiting)) == 20
 
 
-@pytest.mark.parametrize(("is_urgent", "most"), [(False, 24), (True, 4)])
-async def test_a_fan_out_has_half_of_the_connections_and_a_twelfth_beside_urgent_work(
+@pytest.mark.parametrize(("is_urgent", "most"), [(False, 36), (True, 4)])
+async def test_a_fan_out_has_three_quarters_of_the_connections_and_a_twelfth_beside_urgent_work(
     is_urgent: bool, most: int
 ) -> None:
     release = asyncio.Event()
