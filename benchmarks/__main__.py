@@ -131,7 +131,9 @@ def _parse() -> tuple[Options, argparse.Namespace]:
         "--samples", type=int, default=100, help="namespaces, edits and deletions timed (100)"
     )
     parser.add_argument("--storm", type=int, default=1000, help="edits at once (1000)")
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions up to 2,000 namespaces (3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="repetitions; a third of them above 2,000 namespaces (3)"
+    )
     parser.add_argument("--connections", type=int, default=48, help="of operator and bare client (48)")
     parser.add_argument("--seed", type=int, default=1, help="of the contents (1)")
     parser.add_argument("--json", type=Path, help="keep the figures in this file")

@@ -10,7 +10,7 @@ from benchmarks.stage import Stage, median, rate, ratio_to_floor
 
 async def adoption(stage: Stage, results: Results) -> None:
     """Floor, operator, floor, operator, …: medians of both."""
-    rounds = stage.options.rounds if stage.size <= 2000 else 1
+    rounds = stage.rounds
     stage.say("adoption: warming the API server up")
     await stage.floor_creates()
     floors = [await stage.floor_creates()]

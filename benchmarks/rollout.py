@@ -24,7 +24,7 @@ async def change_template(stage: Stage) -> None:
 async def rollout(stage: Stage, results: Results) -> None:
     """Floor, operator, floor, operator, …: medians of both; the record proves what was in place."""
     await stage.ensure_protected()
-    rounds = stage.options.rounds if stage.size <= 2000 else 1
+    rounds = stage.rounds
     await stage.floor_updates()
     floors = [await stage.floor_updates()]
     rates: list[float] = []

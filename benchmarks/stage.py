@@ -150,6 +150,11 @@ class Stage:
         ][: self.policies_wanted]
 
     @property
+    def rounds(self) -> int:
+        """Repetitions at this size: large ones take long, and vary less."""
+        return self.options.rounds if self.size <= 2000 else max(1, self.options.rounds // 3)
+
+    @property
     def policies(self) -> Record:
         """What the watcher sees of all NetworkPolicies."""
         assert self._record is not None, "the watcher does not watch yet"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import click
 
 from tenantprofile.cli import logs
+
+GC_THRESHOLDS: Final = (20_000, 50, 100)
+"""Allocations, and collections of the younger generations, before a collection begins. With Python's defaults (700, 10,
+10) an adoption spends 8 % of its processor time on looking for garbage (py-spy --native)."""
 
 
 @click.command()
@@ -110,6 +115,7 @@ def run(
         comparison_interval=comparison_interval,
         probe_port=probe_port,
     )
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             runner.run(run_operator(settings))
