@@ -19,7 +19,7 @@ def describe(cluster: ControlPlane) -> dict[str, Any]:
         "operator": tenantprofile.__version__,
         "kubernetes": server["gitVersion"],
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("kopf", "aiohttp", "kubernetes", "uvloop")},
+        "packages": {name: _version(name) for name in ("kopf", "aiohttp", "kubernetes")},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": _cpu(),
         "cpus": len(os.sched_getaffinity(0)),

@@ -6,9 +6,7 @@ import asyncio
 import gc
 import os
 import socket
-import sys
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -117,17 +115,7 @@ def run(
     )
     gc.set_threshold(*GC_THRESHOLDS)
     try:
-        with asyncio.Runner(loop_factory=_event_loop()) as runner:
-            runner.run(run_operator(settings))
+        asyncio.run(run_operator(settings))
     except (CredentialsError, OSError) as error:
         click.echo(f"tenantprofile run: {error}", err=True)
         raise SystemExit(2) from error
-
-
-def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where there is one, imported only here: no other command needs it."""
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -107,6 +107,8 @@ class Api:
         self._writable = asyncio.Event()
         self._writable.set()
         self.writes = 0
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before each write but those that do not wait (the lease): whether it is still ours to make."""
 
     async def __aenter__(self) -> Self:
         context = self._credentials.ssl_context()
@@ -288,6 +290,10 @@ class Api:
         async with self._turn():
             if held_back:
                 await self._writable.wait()
+                if not self.may_write():
+                    raise ApiError(
+                        0, "NotLeading", f"{method} {path}: not sent, the lease is not held any more"
+                    )
             return await self._send(method, path, body, content_type)
 
     @asynccontextmanager

@@ -49,11 +49,18 @@ class Lease:
         self._clock = clock
         self._seen: tuple[str, float] = ("", clock())
         self._changed = changed
+        self._renewed = float("-inf")
+
+    def is_held(self) -> bool:
+        """Whether this operator may write at this very moment: a process that was frozen wakes up in the middle of
+        its work, and finds out about the lease only afterwards."""
+        return self._clock() < self._renewed + RENEW_DEADLINE
 
     async def run(self) -> None:
         """Acquire, renew, and acquire again when it was lost, until cancelled; then give it back."""
         while True:
             await self._acquire()
+            self._renewed = self._clock()
             logger.info("this operator writes: it holds the lease", extra={"identity": self._identity})
             self._changed(True)
             try:
@@ -82,19 +89,18 @@ class Lease:
 
     async def _renew(self) -> str:
         """Renew as long as that is possible; why it is not any more."""
-        renewed = self._clock()
         while True:
             await asyncio.sleep(RETRY_PERIOD)
             try:
-                async with asyncio.timeout(max(0.1, renewed + RENEW_DEADLINE - self._clock())):
+                async with asyncio.timeout(max(0.1, self._renewed + RENEW_DEADLINE - self._clock())):
                     holder = await self._try()
             except (ApiError, TimeoutError) as error:
-                if self._clock() - renewed >= RENEW_DEADLINE:
+                if not self.is_held():
                     return f"not renewed for {RENEW_DEADLINE:.0f} s: {error!r}"
                 continue
             if holder != self._identity:
                 return f"{holder} holds it now"
-            renewed = self._clock()
+            self._renewed = self._clock()
 
     async def _try(self) -> str:
         """Take or renew the lease where that is allowed; who holds it afterwards. Raises ApiError."""

@@ -121,6 +121,7 @@ class _Operator:
             *(self._work(Priority.HIGH) for _ in range(-(-self._settings.workers // 2))),
         ]
         if self._settings.leader_election:
+            self._api.may_write = self._lease.is_held
             tasks.append(self._lease.run())
         running = [asyncio.create_task(task) for task in tasks]
         try:

@@ -146,3 +146,17 @@ async def test_a_fan_out_has_three_quarters_of_the_connections_and_a_twelfth_bes
             await asyncio.sleep(0.01)
         release.set()
         assert len(await asyncio.gather(*waiting)) == 61
+
+
+async def test_a_process_that_has_lost_its_lease_unawares_sends_nothing_but_for_the_lease() -> None:
+    async def answer(_number: int) -> web.Response:
+        return web.json_response({}, status=201)
+
+    async with serving(answer) as (api, seen):
+        before = len(seen)
+        api.may_write = lambda: False
+        with pytest.raises(ApiError, match="the lease is not held any more"):
+            await api.create_soon(PATH, b"{}")
+        assert len(seen) == before
+        await api.create(PATH, b"{}", held_back=False)
+        assert len(seen) == before + 1
