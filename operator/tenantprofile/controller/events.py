@@ -85,6 +85,11 @@ class EventRecorder:
     def warning(self, subject: Subject, reason: str, message: str) -> None:
         self._add(subject, "Warning", reason, message)
 
+    def forget(self, namespace: str) -> None:
+        """A namespace is gone, or going: it takes no Events any more."""
+        for key in [k for k in self._waiting if k[0].kind == "Namespace" and k[0].name == namespace]:
+            del self._waiting[key]
+
     def _add(self, subject: Subject, kind: str, reason: str, message: str) -> None:
         key = (subject, kind, reason)
         if key not in self._waiting and len(self._waiting) >= MAX_KNOWN:

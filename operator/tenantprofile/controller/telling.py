@@ -78,8 +78,9 @@ class Teller:
         self._board.put(run.namespace, outcomes)
 
     def nothing(self, namespace: str) -> None:
-        """The namespace is no profile's, or is gone."""
+        """The namespace is gone, or going."""
         self._board.put(namespace, {})
+        self._events.forget(namespace)
 
     def _profile(self, name: str) -> Subject:
         record = self._state.profiles.get(name)

@@ -56,6 +56,15 @@ async def test_what_repeats_becomes_one_event_with_a_count() -> None:
     assert len(api.created) == 2
 
 
+async def test_a_namespace_that_is_gone_gets_no_events() -> None:
+    events, api, _ = recorder()
+    for name in ("gone", "here"):
+        events.normal(Subject("Namespace", name, "u"), "PoliciesCreated", "created 5")
+    events.forget("gone")
+    await events.flush()
+    assert [e["involvedObject"]["name"] for e in api.created] == ["here"]
+
+
 async def test_a_fan_out_is_no_flood_and_bad_news_is_not_lost() -> None:
     events, api, clock = recorder()
     for index in range(5000):
