@@ -66,11 +66,16 @@ class Lease:
             try:
                 lost = await self._renew()
             except asyncio.CancelledError:
-                self._changed(False)
+                self._stop()
                 await self._release()
                 raise
-            self._changed(False)
+            self._stop()
             logger.warning("the lease is lost (%s): nothing is written until it is held again", lost)
+
+    def _stop(self) -> None:
+        """It leads no more: neither new work nor what is in the middle of it may write."""
+        self._renewed = float("-inf")
+        self._changed(False)
 
     async def _acquire(self) -> None:
         standing_by = False
