@@ -31,7 +31,7 @@ def select(world: World, end: End) -> Group:
         within = set(inner.workloads)
         others = tuple(w for w in world.workloads if w not in within)
         return Group(others, ALL_ADDRESSES - end.outside.addresses)
-    if end.addresses:
+    if end.listed:
         return _at(world, end.listed)
     return Group(tuple(w for w in world.workloads if matches(world, end, w)))
 
@@ -51,7 +51,7 @@ def _at(world: World, listed: tuple[AddressSet, ...]) -> Group:
     pods: dict[tuple[str, str, str], Workload] = {}
     addresses = NO_ADDRESSES
     for item in listed:
-        [(first, last), *_] = item.ranges()
+        [(first, last)] = item.ranges()  # one address, or one CIDR
         workload = world.at(first) if first == last else None
         if workload is None:
             addresses |= item
