@@ -132,7 +132,10 @@ def _parse() -> tuple[Options, argparse.Namespace]:
     )
     parser.add_argument("--storm", type=int, default=1000, help="edits at once (1000)")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="repetitions; a third of them above 2,000 namespaces (3)"
+        "--rounds",
+        type=int,
+        default=3,
+        help="repetitions; three times as many up to 200 namespaces, a third above 2,000 (3)",
     )
     parser.add_argument("--connections", type=int, default=48, help="of operator and bare client (48)")
     parser.add_argument("--seed", type=int, default=1, help="of the contents (1)")

@@ -151,7 +151,9 @@ class Stage:
 
     @property
     def rounds(self) -> int:
-        """Repetitions at this size: large ones take long, and vary less."""
+        """Repetitions at this size: small ones are over in half a second and vary the most, large ones take long."""
+        if self.size <= 200:
+            return self.options.rounds * 3
         return self.options.rounds if self.size <= 2000 else max(1, self.options.rounds // 3)
 
     @property

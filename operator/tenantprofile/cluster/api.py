@@ -98,7 +98,8 @@ class Api:
         self._credentials = credentials
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
-        self._background_slots = asyncio.Semaphore(max(1, connections * 3 // 4))
+        self._fan_out = max(1, connections * 3 // 4)
+        self._background_slots = asyncio.Semaphore(self._fan_out)
         self._slots_left_by_urgent = asyncio.Semaphore(max(1, connections // 12))
         self._urgent = 0
         self._last_urgent = float("-inf")
@@ -147,6 +148,14 @@ class Api:
             if not background:
                 self._urgent -= 1
                 self._last_urgent = time.monotonic()
+
+    async def open_connections(self) -> None:
+        """Open as many connections as a fan-out uses, so that its first writes wait for no handshakes.
+
+        What goes wrong here goes wrong again, and is told, where a connection is needed.
+        """
+        requests = (self._request("GET", "/version") for _ in range(self._fan_out))
+        await asyncio.gather(*requests, return_exceptions=True)
 
     # --- reads ---
 

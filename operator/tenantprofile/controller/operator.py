@@ -124,6 +124,8 @@ class _Operator:
             self._api.may_write = self._lease.is_held
             tasks.append(self._lease.run())
         running = [asyncio.create_task(task) for task in tasks]
+        # Beside the lists; nothing waits for it.
+        connecting = asyncio.create_task(self._api.open_connections())
         try:
             # The doors end on a signal; anything else that ends has failed.
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -131,6 +133,7 @@ class _Operator:
                 await task
         finally:
             self._may_write.clear()
+            connecting.cancel()
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)

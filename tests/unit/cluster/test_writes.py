@@ -160,3 +160,30 @@ async def test_a_process_that_has_lost_its_lease_unawares_sends_nothing_but_for_
         assert len(seen) == before
         await api.create(PATH, b"{}", held_back=False)
         assert len(seen) == before + 1
+
+
+async def test_a_fan_out_finds_its_connections_open() -> None:
+    transports: set[int] = set()
+
+    async def answer(request: web.Request) -> web.Response:
+        transports.add(id(request.transport))
+        await asyncio.sleep(0.05)
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/version", answer)
+    app.router.add_post(PATH, answer)
+    async with TestServer(app) as server:
+        credentials = Credentials(Configuration(host=str(server.make_url(""))), None, None)
+        async with Api(credentials, connections=12) as api:
+            await api.open_connections()
+            assert len(transports) == 9
+            with api.lane(background=True):
+                await asyncio.gather(*(api.create(PATH, b"{}") for _ in range(30)))
+            assert len(transports) == 9
+
+
+async def test_connections_that_cannot_be_opened_are_not_the_end() -> None:
+    credentials = Credentials(Configuration(host="http://127.0.0.1:1"), None, None)
+    async with Api(credentials) as api:
+        await api.open_connections()
