@@ -7,6 +7,8 @@ share one source of credentials and neither shares the other's session.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import ssl
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 import kopf
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+logger = logging.getLogger(__name__)
 
 
 class CredentialsError(Exception):
@@ -28,6 +32,7 @@ class Credentials:
         self._configuration = configuration
         self._kubeconfig = kubeconfig
         self._context = context
+        self._renewal: asyncio.Task[None] | None = None
 
     @classmethod
     async def load(cls, kubeconfig: Path | None = None, context: str | None = None) -> Credentials:
@@ -47,10 +52,16 @@ class Credentials:
         else:
             path = kubeconfig or Path(os.environ.get("KUBECONFIG", Path.home() / ".kube" / "config"))
             try:
-                await load_kube_config(str(path), context=context, client_configuration=configuration)
+                loader = await load_kube_config(
+                    str(path), context=context, client_configuration=configuration
+                )
             except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
                 wanted = f" context {context!r} of" if context else ""
                 raise CredentialsError(f"cannot use{wanted} {path}: {error}") from error
+            user = loader._user
+            if user and "exec" in user and not (configuration.api_key or configuration.cert_file):
+                # The package logs what went wrong, and would go on as system:anonymous, which never gets a 401.
+                raise CredentialsError(f"cannot use {path}: {user['exec']['command']} gave no credentials")
             kubeconfig = path
         return cls(configuration, kubeconfig, context)
 
@@ -64,9 +75,19 @@ class Credentials:
         return await self._configuration.get_api_key_with_prefix("BearerToken") or None
 
     async def renew(self) -> None:
-        """After a 401: read the kubeconfig file again (exec plugins run again)."""
-        if self._kubeconfig is not None:
+        """After a 401: read the kubeconfig file again (exec plugins run again), once for all who ask meanwhile."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._read_again())
+        await asyncio.shield(self._renewal)
+
+    async def _read_again(self) -> None:
+        if self._kubeconfig is None:
+            return
+        try:
             fresh = await Credentials.load(self._kubeconfig, self._context)
+        except CredentialsError as error:
+            logger.warning("credentials were not renewed, the old ones stay: %s", error)
+        else:
             self._configuration = fresh._configuration
 
     def ssl_context(self) -> ssl.SSLContext | None:
