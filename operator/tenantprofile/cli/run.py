@@ -49,7 +49,8 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
     type=click.IntRange(1, 500),
     default=32,
     show_default=True,
-    help="Namespaces worked on at once; half as many more are for new namespaces and repairs only.",
+    help="Namespaces worked on at once, in a fan-out with one write each; half as many more are for new namespaces"
+    " and repairs only.",
 )
 @click.option(
     "--connections",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -98,8 +98,7 @@ class Api:
         self._credentials = credentials
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
-        self._fan_out = max(1, connections * 3 // 4)
-        self._background_slots = asyncio.Semaphore(self._fan_out)
+        self._background_slots = asyncio.Semaphore(max(1, connections * 3 // 4))
         self._slots_left_by_urgent = asyncio.Semaphore(max(1, connections // 12))
         self._urgent = 0
         self._last_urgent = float("-inf")
@@ -135,6 +134,11 @@ class Api:
         if self._session is not None:
             await self._session.close()
 
+    @property
+    def in_background(self) -> bool:
+        """Whether what runs now gives way to others."""
+        return _background.get()
+
     @contextmanager
     def lane(self, *, background: bool) -> Iterator[None]:
         """Writes within, and in tasks started within, give way to others, or others to them."""
@@ -149,12 +153,12 @@ class Api:
                 self._urgent -= 1
                 self._last_urgent = time.monotonic()
 
-    async def open_connections(self) -> None:
-        """Open as many connections as a fan-out uses, so that its first writes wait for no handshakes.
+    async def open_connections(self, count: int) -> None:
+        """Open some connections ahead of a fan-out, so that its first writes wait for no handshakes.
 
         What goes wrong here goes wrong again, and is told, where a connection is needed.
         """
-        requests = (self._request("GET", "/version") for _ in range(self._fan_out))
+        requests = (self._request("GET", "/version") for _ in range(count))
         await asyncio.gather(*requests, return_exceptions=True)
 
     # --- reads ---
@@ -296,29 +300,21 @@ class Api:
         content_type: str = "application/json",
         held_back: bool = True,
     ) -> Object:
-        async with self._turn():
-            if held_back:
-                await self._writable.wait()
-                if not self.may_write():
-                    raise ApiError(
-                        0, "NotLeading", f"{method} {path}: not sent, the lease is not held any more"
-                    )
-            return await self._send(method, path, body, content_type)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """A place for one write: at once for urgent work, when there is room for a fan-out's."""
         if not _background.get():
-            yield
-            return
+            return await self._send(method, path, body, content_type, held_back)
         async with self._background_slots:
-            is_urgent = self._urgent or time.monotonic() < self._last_urgent + WAY_GIVEN
-            async with self._slots_left_by_urgent if is_urgent else nullcontext():
-                yield
+            if not (self._urgent or time.monotonic() < self._last_urgent + WAY_GIVEN):
+                return await self._send(method, path, body, content_type, held_back)
+            async with self._slots_left_by_urgent:
+                return await self._send(method, path, body, content_type, held_back)
 
     async def _send(
-        self, method: str, path: str, body: bytes | Mapping[str, Any], content_type: str
+        self, method: str, path: str, body: bytes | Mapping[str, Any], content_type: str, held_back: bool
     ) -> Object:
+        if held_back:
+            await self._writable.wait()
+            if not self.may_write():
+                raise ApiError(0, "NotLeading", f"{method} {path}: not sent, the lease is not held any more")
         self.writes += 1
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}"

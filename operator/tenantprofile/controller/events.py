@@ -115,18 +115,24 @@ class EventRecorder:
 
     async def flush(self) -> None:
         """Post what waits, as far as the rate allows; the rest stays for the next time."""
-        while self._waiting and self._take_token():
-            (subject, kind, reason), (count, message) = self._waiting.popitem(last=False)
+        # Each at most once: what is told again meanwhile, such as the progress of a fan-out, waits for the next time.
+        for key in list(self._waiting):
+            if key not in self._waiting:
+                continue
+            if not self._take_token():
+                # A fan-out over thousands of namespaces is told on its profile; what is good news and does not
+                # fit the rate is left out, so that writing Events does not go on for minutes after it.
+                for news in [known for known in self._waiting if _is_good_news_of_a_namespace(known)]:
+                    del self._waiting[news]
+                break
+            subject, kind, reason = key
+            count, message = self._waiting.pop(key)
             try:
                 await self._post(subject, kind, reason, message, count)
             except ApiError as error:
                 logger.debug(
                     "event %s on %s %s was not posted: %s", reason, subject.kind, subject.name, error
                 )
-        # A fan-out over thousands of namespaces is told on its profile; what is good news and does not
-        # fit the rate is left out, so that writing Events does not go on for minutes after it.
-        for key in [key for key in self._waiting if _is_good_news_of_a_namespace(key)]:
-            del self._waiting[key]
         if self._waiting:
             asyncio.get_running_loop().call_later(1.0, self._wakeup.set)
 

@@ -125,7 +125,7 @@ class _Operator:
             tasks.append(self._lease.run())
         running = [asyncio.create_task(task) for task in tasks]
         # Beside the lists; nothing waits for it.
-        connecting = asyncio.create_task(self._api.open_connections())
+        connecting = asyncio.create_task(self._api.open_connections(self._settings.workers))
         try:
             # The doors end on a signal; anything else that ends has failed.
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

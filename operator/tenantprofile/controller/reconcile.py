@@ -163,15 +163,23 @@ class Reconciler:
             self._applier.conflict(run, policy)
         for phase in plan.writes:
             writes = [write for write in phase if self._may_write(run, write, wishes.reporting)]
-            await _side_by_side(self._write(run, write, wishes) for write in writes)
+            await self._each(self._write(run, write, wishes) for write in writes)
             if run.going:
                 return
         if run.incomplete or not basis or not await self._still_right(run, record, basis):
             return
         for removals in plan.deletes:
-            await _side_by_side(self._applier.delete(run, removal) for removal in removals)
+            await self._each(self._applier.delete(run, removal) for removal in removals)
             if run.incomplete:
                 return
+
+    async def _each(self, calls: Iterable[Awaitable[None]]) -> None:
+        """Side by side where somebody waits; in a fan-out the namespaces are, and a task for each write costs more."""
+        if self._api.in_background:
+            for call in calls:
+                await call
+        else:
+            await asyncio.gather(*calls)
 
     async def _write(self, run: Pass, write: Create | Replace, wishes: _Wishes) -> None:
         body = self._noticed.body(run.namespace, write.desired.name)
@@ -240,11 +248,3 @@ class Reconciler:
 def _is_drift(write: Create | Replace) -> bool:
     """Whether a write undoes what somebody else did, rather than doing what a profile says."""
     return write.lost if isinstance(write, Create) else write.drifted
-
-
-async def _side_by_side(calls: Iterable[Awaitable[None]]) -> None:
-    pending = list(calls)
-    if len(pending) == 1:
-        await pending[0]
-    elif pending:
-        await asyncio.gather(*pending)

@@ -176,7 +176,7 @@ async def test_a_fan_out_finds_its_connections_open() -> None:
     async with TestServer(app) as server:
         credentials = Credentials(Configuration(host=str(server.make_url(""))), None, None)
         async with Api(credentials, connections=12) as api:
-            await api.open_connections()
+            await api.open_connections(9)
             assert len(transports) == 9
             with api.lane(background=True):
                 await asyncio.gather(*(api.create(PATH, b"{}") for _ in range(30)))
@@ -186,4 +186,4 @@ async def test_a_fan_out_finds_its_connections_open() -> None:
 async def test_connections_that_cannot_be_opened_are_not_the_end() -> None:
     credentials = Credentials(Configuration(host="http://127.0.0.1:1"), None, None)
     async with Api(credentials) as api:
-        await api.open_connections()
+        await api.open_connections(9)

@@ -99,3 +99,20 @@ async def test_an_event_stands_in_the_namespace_it_is_about() -> None:
     (event,) = api.created
     assert event["involvedObject"]["namespace"] == "team-a"
     assert len(event["message"]) <= 1024
+
+
+async def test_progress_does_not_crowd_out_what_else_there_is_to_tell() -> None:
+    events, api, _ = recorder()
+
+    async def create(_path: str, body: dict[str, Any]) -> dict[str, Any]:
+        api.created.append(body)
+        events.normal(PROFILE, "PoliciesCreated", "a namespace more")
+        return body
+
+    api.create = create  # type: ignore[method-assign]
+    events.normal(PROFILE, "PoliciesCreated", "the first namespace")
+    for index in range(10):
+        events.warning(Subject("Namespace", f"ns-{index}", str(index)), "Conflict", "bad")
+    await events.flush()
+    assert [body["reason"] for body in api.created] == ["PoliciesCreated"] + ["Conflict"] * 10
+    assert api.merged == []
