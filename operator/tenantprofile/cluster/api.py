@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -98,7 +98,8 @@ class Api:
         self._credentials = credentials
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
-        self._background_slots = asyncio.Semaphore(max(1, connections * 3 // 4))
+        self._most_in_background = max(1, connections * 3 // 4)
+        self._background_slots = asyncio.Semaphore(self._most_in_background)
         self._slots_left_by_urgent = asyncio.Semaphore(max(1, connections // 12))
         self._urgent = 0
         self._last_urgent = float("-inf")
@@ -153,11 +154,12 @@ class Api:
                 self._urgent -= 1
                 self._last_urgent = time.monotonic()
 
-    async def open_connections(self, count: int) -> None:
-        """Open some connections ahead of a fan-out, so that its first writes wait for no handshakes.
+    async def open_connections(self, writers: int) -> None:
+        """Open what a fan-out of so many writers uses, so that its first writes wait for no handshakes.
 
         What goes wrong here goes wrong again, and is told, where a connection is needed.
         """
+        count = min(writers, self._most_in_background)
         requests = (self._request("GET", "/version") for _ in range(count))
         await asyncio.gather(*requests, return_exceptions=True)
 
@@ -302,11 +304,15 @@ class Api:
     ) -> Object:
         if not _background.get():
             return await self._send(method, path, body, content_type, held_back)
-        async with self._background_slots:
-            if not (self._urgent or time.monotonic() < self._last_urgent + WAY_GIVEN):
-                return await self._send(method, path, body, content_type, held_back)
-            async with self._slots_left_by_urgent:
-                return await self._send(method, path, body, content_type, held_back)
+        async with (
+            self._background_slots,
+            # Looked at with a slot in hand: urgent work may have come while waiting for it.
+            self._slots_left_by_urgent if self._is_urgent() else nullcontext(),
+        ):
+            return await self._send(method, path, body, content_type, held_back)
+
+    def _is_urgent(self) -> bool:
+        return self._urgent > 0 or time.monotonic() < self._last_urgent + WAY_GIVEN
 
     async def _send(
         self, method: str, path: str, body: bytes | Mapping[str, Any], content_type: str, held_back: bool

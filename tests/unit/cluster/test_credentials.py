@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 from pathlib import Path
 
 import pytest
 
+from controlplane.kubeconfig import document, write
 from tenantprofile.cluster.credentials import Credentials, CredentialsError
 
 
 def kubeconfig(folder: Path, plugin: str) -> Path:
     """A kubeconfig whose user runs a shell command for its token."""
     command = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", plugin]}
-    path = folder / "kubeconfig"
-    path.write_text(
-        json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "it",
-                "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-                "clusters": [{"name": "it", "cluster": {"server": "http://127.0.0.1:1"}}],
-                "users": [{"name": "it", "user": {"exec": command}}],
-            }
-        )
-    )
-    return path
+    content = document({"server": "http://127.0.0.1:1"}, "it", {"exec": command})
+    return write(folder / "kubeconfig", content)
 
 
 def counting(runs: Path) -> str:

@@ -176,7 +176,7 @@ async def test_a_fan_out_finds_its_connections_open() -> None:
     async with TestServer(app) as server:
         credentials = Credentials(Configuration(host=str(server.make_url(""))), None, None)
         async with Api(credentials, connections=12) as api:
-            await api.open_connections(9)
+            await api.open_connections(500)
             assert len(transports) == 9
             with api.lane(background=True):
                 await asyncio.gather(*(api.create(PATH, b"{}") for _ in range(30)))
