@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORACLE := tests/conformance/connectivity/requirements.txt
 comma := ,
-DEBIAN := $(shell cat deploy/local/enforcement/packages.txt) chromium chromium-driver
+DEBIAN := $(shell cat dev/enforcement/packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
 .PHONY: help install system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
@@ -29,7 +29,7 @@ system-packages: ## As root on Debian: what `make packets` and the browser tests
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN); } >/dev/null
 
 demo: $(STAMP) ## See the product at work on a real API server (KEEP=1 leaves it up)
-	@PYTHONPATH=deploy/local $(BIN)/python deploy/local/demo.py $(if $(KEEP),--keep) $(if $(CONTEXT),--context=$(CONTEXT))
+	@PYTHONPATH=dev $(BIN)/python dev/demo.py $(if $(KEEP),--keep) $(if $(CONTEXT),--context=$(CONTEXT))
 
 test: lint types layers docs unit cluster chaos-bounded packets-bounded browser ## Everything that has to hold before a change lands
 
@@ -62,14 +62,14 @@ packets-bounded: $(STAMP)
 	@$(BIN)/python -m pytest -m 'not slow' tests/packets
 
 packets: $(STAMP) ## Policies on real packets (Linux and root; elsewhere skipped with the reason)
-	@PYTHONPATH=deploy/local $(BIN)/python -m packets prepare
+	@PYTHONPATH=dev $(BIN)/python -m packets prepare
 	@PACKETS_CASES=60 PACKETS_SAMPLES=25 $(BIN)/python -m pytest tests/packets
 
 browser: $(STAMP)
 	@if test -d tests/browser; then $(BIN)/python -m pytest tests/browser; fi
 
 bench: $(STAMP) ## Speed and memory beside the bare floor, on a real API server (SIZES=100,1000)
-	@PYTHONPATH=deploy/local:. $(BIN)/python -m benchmarks --sizes $(or $(SIZES),100$(comma)1000)
+	@PYTHONPATH=dev:. $(BIN)/python -m benchmarks --sizes $(or $(SIZES),100$(comma)1000)
 
 nightly: $(STAMP) ## What takes too long for every change
 	@TENANTPROFILE_ORACLE_CASES=5000 $(BIN)/python -m pytest -m slow tests

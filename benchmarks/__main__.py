@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "deploy" / "local"), str(ROOT / "operator")]
+sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "operator")]
 
 from benchmarks import growth, plot, report  # noqa: E402
 from benchmarks.adoption import adoption  # noqa: E402

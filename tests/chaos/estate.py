@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 from chaos.verdict import Key, Wish
 from client import ALL_POLICIES, NAMESPACES, PROFILES, TEMPLATES, Client, Object, Refused, policies_of
 from referee import StorageReferee, spec_of
-from tenantprofile.desired import DesiredPolicy, ProfilePlan
-from tenantprofile.profiles import parse_profile
+from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan
+from tenantprofile.planning.profile import parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import builtin_templates, load_policy_template
 

@@ -103,8 +103,7 @@ def test_nothing_survives_a_kill_of_the_test() -> None:
         [sys.executable, "-c", _CHILD],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join([str(ROOT / "deploy/local"), str(ROOT / "operator")])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "dev"), str(ROOT / "operator")])},
     )
     try:
         assert child.stdout is not None

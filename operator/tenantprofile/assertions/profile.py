@@ -15,11 +15,11 @@ from tenantprofile.assertions.check import Result, check_groups
 from tenantprofile.assertions.form import AssertionFormError, NetworkAssertion, parse_assertions
 from tenantprofile.assertions.hypothetical import Mentions, UndecidableError, mentions, stage
 from tenantprofile.connectivity.connections import ConnectionMap
+from tenantprofile.connectivity.explanation import Words, blocking, headline, reasons
 from tenantprofile.connectivity.policies import Policy, PolicySpec, parse_spec
 from tenantprofile.connectivity.verdict import End, verdict
 from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
-from tenantprofile.explanation import Words, blocking, headline, reasons
 from tenantprofile.names import LABEL_NAMESPACE_NAME
 
 MAX_ASSERTIONS: Final = 50

@@ -10,6 +10,16 @@ from typing import Any
 
 import click
 
+from tenantprofile.analysis.audit import Audit
+from tenantprofile.analysis.audit import audit as audited
+from tenantprofile.analysis.evidence import (
+    CSV_COLUMNS,
+    Circumstances,
+    evidence,
+    markdown,
+    percent,
+    rows,
+)
 from tenantprofile.cli.output import (
     Reading,
     counted,
@@ -23,16 +33,6 @@ from tenantprofile.cli.output import (
     world_options,
 )
 from tenantprofile.connectivity.policies import DIRECTIONS
-from tenantprofile.judging.audit import Audit
-from tenantprofile.judging.audit import audit as audited
-from tenantprofile.judging.evidence import (
-    CSV_COLUMNS,
-    Circumstances,
-    evidence,
-    markdown,
-    percent,
-    rows,
-)
 
 
 @click.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tenantprofile.analysis.listing import Row, TooManyError, by_namespace, listing
 from tenantprofile.cli.output import (
     csv_text,
     data_text,
@@ -19,7 +20,6 @@ from tenantprofile.cli.output import (
     table,
     world_options,
 )
-from tenantprofile.judging.listing import Row, TooManyError, by_namespace, listing
 
 HEADER = ("source", "destination", "ports")
 

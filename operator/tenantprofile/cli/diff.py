@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from tenantprofile.analysis.listing import ChangedRow, changes
+from tenantprofile.analysis.world import InputError, assemble
 from tenantprofile.cli.output import (
     Reading,
     counted,
@@ -22,8 +24,6 @@ from tenantprofile.cli.output import (
     table,
     world_options,
 )
-from tenantprofile.judging.listing import ChangedRow, changes
-from tenantprofile.judging.world import InputError, assemble
 
 HEADER = ("change", "source", "destination", "ports")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tenantprofile.analysis.question import Answer, Asked, QuestionError, ask
 from tenantprofile.assertions.form import parse_port
 from tenantprofile.cli.output import (
     data_text,
@@ -17,7 +18,6 @@ from tenantprofile.cli.output import (
     stop,
     world_options,
 )
-from tenantprofile.judging.question import Answer, Asked, QuestionError, ask
 
 
 @click.command()

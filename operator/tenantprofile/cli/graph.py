@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from tenantprofile.analysis.naming import words_of
+from tenantprofile.analysis.world import Assembly
 from tenantprofile.cli.output import read_world, say, settings_of, stop, world_options
 from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.policies import Policy
@@ -16,8 +18,6 @@ from tenantprofile.drawing.page import PolicyText, as_page
 from tenantprofile.drawing.svg import as_svg
 from tenantprofile.drawing.topology import TooLargeError, topology
 from tenantprofile.drawing.view import Detail, Ungoverned
-from tenantprofile.judging.naming import words_of
-from tenantprofile.judging.world import Assembly
 from tenantprofile.names import ANNOTATION_OWNER, ANNOTATION_PURPOSE
 
 FORMS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".md": "mermaid", ".html": "html"}

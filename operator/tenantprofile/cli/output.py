@@ -13,9 +13,9 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 import yaml
 
+from tenantprofile.analysis.world import Assembly, InputError, assemble
 from tenantprofile.cli.sources import SourceError, Sources, cluster_options, read_sources
 from tenantprofile.connectivity.settings import Settings
-from tenantprofile.judging.world import Assembly, InputError, assemble
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

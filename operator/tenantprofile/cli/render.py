@@ -10,13 +10,13 @@ from typing import Any, Literal
 import click
 import yaml
 
+from tenantprofile.analysis.world import manifest_of, path_of
 from tenantprofile.cli.output import output_option, say, stop
 from tenantprofile.cli.sources import SourceError, read_sources
-from tenantprofile.desired import ProfilePlan, Refusal
-from tenantprofile.judging.world import manifest_of, path_of
+from tenantprofile.input.objects import SourceObject
 from tenantprofile.names import API_VERSION, LABEL_NAMESPACE_NAME
-from tenantprofile.objects import SourceObject
-from tenantprofile.profiles import Profile, ProfileError, parse_profile
+from tenantprofile.planning.desired import ProfilePlan, Refusal
+from tenantprofile.planning.profile import Profile, ProfileError, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import (
     Template,

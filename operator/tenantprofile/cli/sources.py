@@ -18,9 +18,9 @@ from typing import Any, Final, TypeVar
 import click
 
 from tenantprofile.connectivity.workloads import TEMPLATES
-from tenantprofile.documents import DocumentError
+from tenantprofile.input.documents import DocumentError
+from tenantprofile.input.objects import ObjectError, Origin, SourceObject, read_text
 from tenantprofile.names import API_VERSION
-from tenantprofile.objects import ObjectError, Origin, SourceObject, read_text
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 

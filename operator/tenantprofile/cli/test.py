@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import click
 
+from tenantprofile.analysis.suite import Outcome, run
+from tenantprofile.analysis.world import InputError
 from tenantprofile.cli.output import (
     counted,
     data_text,
@@ -21,8 +23,6 @@ from tenantprofile.cli.output import (
     stop,
     world_options,
 )
-from tenantprofile.judging.suite import Outcome, run
-from tenantprofile.judging.world import InputError
 
 _SIGNS = {"passed": "PASS", "failed": "FAIL", "error": "ERROR", "skipped": "SKIP"}
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tenantprofile.cluster.api import POLICIES, Api
 from tenantprofile.cluster.watching import follow
 from tenantprofile.names import LABEL_PROFILE
-from tenantprofile.observed import Observed, observe
+from tenantprofile.planning.observed import Observed, observe
 
 Changed = Callable[[str, str, Mapping[str, Any] | None], None]
 """Called with namespace, name and the body as seen; None when the policy is gone."""

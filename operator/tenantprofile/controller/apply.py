@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tenantprofile.changes import change, last_manager, merged
 from tenantprofile.cluster.api import Api, ApiError, policies_in
 from tenantprofile.cluster.policies import DELETION, PolicyCache
 from tenantprofile.controller.noticed import Noticed
 from tenantprofile.controller.passes import Pass
 from tenantprofile.controller.state import State
 from tenantprofile.controller.telling import Teller
-from tenantprofile.desired import DesiredPolicy
-from tenantprofile.difference import Create, Delete, Replace
 from tenantprofile.names import ANNOTATION_ADOPT
-from tenantprofile.observed import is_profile_reference, observe, written_by_us
+from tenantprofile.planning.desired import DesiredPolicy
+from tenantprofile.planning.drift import change, last_manager, merged
+from tenantprofile.planning.observed import is_profile_reference, observe, written_by_us
+from tenantprofile.planning.plan import Create, Delete, Replace
 
 CONFLICT_RETRY: Final = 30.0
 """Seconds after which a name taken by a foreign object is looked at again: it carries no label to watch."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from tenantprofile import standing
 from tenantprofile.cluster.api import PROFILES, TEMPLATES, Api, ApiError
 from tenantprofile.controller.state import ProfileRecord, State, TemplateRecord
-from tenantprofile.standing import Condition, Drift, Outcome, Problem, Tally
+from tenantprofile.planning import status as standing
+from tenantprofile.planning.status import Condition, Drift, Outcome, Problem, Tally
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from tenantprofile.controller.state import (
     template_record,
     version_of,
 )
-from tenantprofile.desired import ProfilePlan
+from tenantprofile.planning.desired import ProfilePlan
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.names import API_VERSION, FIELD_MANAGER
-from tenantprofile.standing import cut
+from tenantprofile.planning.status import cut
 
 logger = logging.getLogger(__name__)
 

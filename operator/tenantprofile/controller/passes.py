@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tenantprofile.cluster.api import ApiError
-from tenantprofile.standing import Problem
+from tenantprofile.planning.status import Problem
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenantprofile.changes import change, last_manager
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.cluster.policies import PolicyCache
 from tenantprofile.controller.apply import Applier
@@ -23,9 +22,10 @@ from tenantprofile.controller.passes import Pass
 from tenantprofile.controller.removal import rests_on_present
 from tenantprofile.controller.state import NamespaceRecord, ProfileRecord, State
 from tenantprofile.controller.telling import Teller
-from tenantprofile.desired import DesiredPolicy, ProfilePlan, Refusal
-from tenantprofile.difference import Create, Plan, Replace, difference
-from tenantprofile.observed import Observed
+from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal
+from tenantprofile.planning.drift import change, last_manager
+from tenantprofile.planning.observed import Observed
+from tenantprofile.planning.plan import Create, Plan, Replace, difference
 
 
 @dataclass(slots=True)

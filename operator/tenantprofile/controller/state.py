@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from tenantprofile.desired import ProfilePlan
-from tenantprofile.profiles import Profile, ProfileError, parse_profile
+from tenantprofile.planning.desired import ProfilePlan
+from tenantprofile.planning.profile import Profile, ProfileError, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import (
     Template,

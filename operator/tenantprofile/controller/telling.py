@@ -8,9 +8,9 @@ from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.events import EventRecorder, Subject
 from tenantprofile.controller.passes import Pass
 from tenantprofile.controller.state import NamespaceRecord, State
-from tenantprofile.desired import DesiredPolicy, ProfilePlan
 from tenantprofile.names import ANNOTATION_ADOPT
-from tenantprofile.standing import Outcome, counted
+from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan
+from tenantprofile.planning.status import Outcome, counted
 
 logger = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from itertools import islice, pairwise
 from typing import Final, Literal
 
 from tenantprofile.connectivity.addresses import Address, AddressSet, address_at
+from tenantprofile.connectivity.explanation import reasons as sentences
 from tenantprofile.connectivity.intervals import ranges as intervals_of
 from tenantprofile.connectivity.policies import Direction, Policy
 from tenantprofile.connectivity.ports import NO_PORTS, PortSet, Protocol
@@ -19,7 +20,6 @@ from tenantprofile.connectivity.verdict import verdict
 from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
 from tenantprofile.drawing.topology import Group, Link, Node, Range, Topology
-from tenantprofile.explanation import reasons as sentences
 
 State = Literal["rules", "open", "node", "outside"]
 """rules: these let it through. open: no policy isolates the pods. node: no policy can (hostNetwork).

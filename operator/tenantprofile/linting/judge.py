@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from tenantprofile.input.objects import SourceObject
 from tenantprofile.linting import cluster, together
 from tenantprofile.linting.catalogue import (
     CONTAINED_RULE,
@@ -23,7 +24,6 @@ from tenantprofile.linting.reading import Input, is_managed, parsed, read
 from tenantprofile.linting.templates import judge_unused, load
 from tenantprofile.linting.waivers import apply
 from tenantprofile.names import LABEL_PROFILE
-from tenantprofile.objects import SourceObject
 from tenantprofile.policy.findings import Finding, Path, Severity
 from tenantprofile.policy.rules import check_spec
 

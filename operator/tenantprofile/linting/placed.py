@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from tenantprofile.connectivity.policies import PolicySpec
-from tenantprofile.objects import SourceObject
+from tenantprofile.input.objects import SourceObject
 from tenantprofile.policy.findings import Finding, Path, Rule, field_path
 
 TemplateLine: TypeAlias = Callable[[Path], int | None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tenantprofile.connectivity.policies import PolicySpec
+from tenantprofile.input.objects import SourceObject
 from tenantprofile.linting import catalogue
 from tenantprofile.linting.crds import check_object
 from tenantprofile.linting.placed import Placed, PolicyHere
@@ -18,10 +19,9 @@ from tenantprofile.names import (
     LABEL_NAMESPACE_NAME,
     LABEL_PROFILE,
 )
-from tenantprofile.objects import SourceObject
+from tenantprofile.planning.profile import PolicyEntry, Profile, ProfileError, parse_profile
 from tenantprofile.policy.findings import Finding, Path, Rule, nearest
 from tenantprofile.policy.rules import check_spec
-from tenantprofile.profiles import PolicyEntry, Profile, ProfileError, parse_profile
 from tenantprofile.rendering.errors import RenderError
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
 from tenantprofile.rendering.parameters import PARAMETER, resolve

@@ -12,10 +12,10 @@ from tenantprofile.connectivity.manifests import KINDS, ManifestError
 from tenantprofile.connectivity.policies import PolicySpec, parse_spec
 from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
+from tenantprofile.input.objects import SourceObject
 from tenantprofile.linting.catalogue import DUPLICATE_OBJECT, INVALID_OBJECT, OBJECT_NAME, REMOVED_API
 from tenantprofile.linting.placed import Placed
 from tenantprofile.names import API_VERSION, GROUP, LABEL_MANAGED_BY, LABEL_NAMESPACE_NAME, MANAGED_BY
-from tenantprofile.objects import SourceObject
 from tenantprofile.policy.findings import Finding, Path, Rule, nearest, shown
 from tenantprofile.policy.validity import UNKNOWN_FIELD
 from tenantprofile.rendering.facts import NamespaceFacts

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tenantprofile.input.objects import SourceObject
 from tenantprofile.linting.catalogue import TEMPLATE, TEMPLATE_NAME_TAKEN
 from tenantprofile.linting.crds import check_object
 from tenantprofile.linting.placed import Placed
-from tenantprofile.objects import SourceObject
 from tenantprofile.policy.findings import Finding, Path
 from tenantprofile.policy.rules import check_spec
 from tenantprofile.rendering.errors import RenderError

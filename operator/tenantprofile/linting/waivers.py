@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tenantprofile.input.objects import SourceObject
 from tenantprofile.linting.catalogue import (
     ANNOTATION_WAIVE,
     RULES,
@@ -30,7 +31,6 @@ from tenantprofile.linting.catalogue import (
     WAIVER_UNUSED,
 )
 from tenantprofile.linting.placed import Placed, Waiver
-from tenantprofile.objects import SourceObject
 from tenantprofile.policy.findings import Finding, Path, Rule, nearest, shown
 
 _ANNOTATION: Final = re.compile(

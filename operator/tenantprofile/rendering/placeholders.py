@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from jinja2.runtime import Undefined
 
-from tenantprofile.documents import Reader
+from tenantprofile.input.documents import Reader
 from tenantprofile.rendering.budget import MAX_DEPTH, Budget, BudgetError
 
 _OPEN, _CLOSE, _LINE_OPEN, _LINE_CLOSE = "\ue000", "\ue001", "\ue002", "\ue003"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Final
 
-from tenantprofile.documents import Document, DocumentError
+from tenantprofile.input.documents import Document, DocumentError
 from tenantprofile.policy.findings import Path
 from tenantprofile.policy.normalize import canonical, normalize
 from tenantprofile.policy.rules import check_spec, refused

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 from jsonschema import Draft202012Validator
 
-from tenantprofile.documents import Document, DocumentError, read_documents
+from tenantprofile.input.documents import Document, DocumentError, read_documents
 from tenantprofile.policy.findings import nearest
 from tenantprofile.rendering.environment import CompiledTemplate, LanguageError, compile_source
 from tenantprofile.rendering.schema import EMPTY, ParameterSchemaError, make_validator

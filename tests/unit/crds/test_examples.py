@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tenantprofile.desired import DesiredPolicy, ProfilePlan
-from tenantprofile.documents import read_documents
-from tenantprofile.profiles import Profile, parse_profile
+from tenantprofile.input.documents import read_documents
+from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan
+from tenantprofile.planning.profile import Profile, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import Template, load_folder, load_policy_template
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textwrap import dedent
 
+from tenantprofile.input.objects import SourceObject, read_text
 from tenantprofile.linting.catalogue import RULES
 from tenantprofile.linting.judge import Result, lint
 from tenantprofile.linting.placed import Placed
-from tenantprofile.objects import SourceObject, read_text
 
 TODAY = "2026-11-21"
 ALL = frozenset(RULES)

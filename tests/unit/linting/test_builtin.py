@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tenantprofile.input.objects import SourceObject, read_text
 from tenantprofile.linting.judge import lint
 from tenantprofile.linting.profiles import made_up
 from tenantprofile.names import API_VERSION
-from tenantprofile.objects import SourceObject, read_text
 from tenantprofile.rendering.templates import Example, Template, builtin_templates
 from tenantprofile.selectors import parse_selector
 

@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tenantprofile.input.objects import Origin, SourceObject, read_text
 from tenantprofile.linting.catalogue import RULES
 from tenantprofile.linting.data import as_data
 from tenantprofile.linting.judge import lint
 from tenantprofile.linting.sarif import as_sarif
 from tenantprofile.linting.text import as_markdown, as_text
-from tenantprofile.objects import Origin, SourceObject, read_text
 from unit.linting.judged import TODAY
 
 KINDS = (

@@ -6,10 +6,10 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from tenantprofile.input.objects import Origin, SourceObject
 from tenantprofile.linting.catalogue import RULES
 from tenantprofile.linting.judge import lint
 from tenantprofile.linting.sarif import as_sarif
-from tenantprofile.objects import Origin, SourceObject
 from unit.linting.judged import judge, objects
 from unit.linting.test_profiles import PROFILE, TEMPLATE
 from unit.linting.test_waivers import POLICY

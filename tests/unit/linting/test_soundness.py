@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.world import World
+from tenantprofile.input.objects import read_text
 from tenantprofile.linting.catalogue import RULES
 from tenantprofile.linting.judge import lint
 from tenantprofile.names import LABEL_MANAGED_BY, MANAGED_BY
-from tenantprofile.objects import read_text
 from tenantprofile.policy.normalize import normalize
 from unit.connectivity.small_worlds import clusters, of_kind
 from unit.linting.judged import TODAY

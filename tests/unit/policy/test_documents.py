@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenantprofile.documents import DocumentError, read_documents
+from tenantprofile.input.documents import DocumentError, read_documents
 
 
 def read(text: str) -> object:

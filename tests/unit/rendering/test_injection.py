@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenantprofile.documents import DocumentError
+from tenantprofile.input.documents import DocumentError
 from tenantprofile.rendering.environment import RunError, compile_source
 from tenantprofile.rendering.parameters import resolve
 from tenantprofile.rendering.placeholders import SlotReader

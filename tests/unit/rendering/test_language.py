@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenantprofile.documents import DocumentError
+from tenantprofile.input.documents import DocumentError
 from tenantprofile.rendering.environment import LanguageError, RunError, compile_source
 from tenantprofile.rendering.placeholders import SlotReader
 

@@ -1,0 +1,331 @@
+"""What a namespace should hold: the policies of every profile that selects it (pure).
+
+The same profile, templates and namespace facts give the same bytes, in any order of the input. Most
+templates use nothing of the namespace and are rendered once, not ten thousand times: a rendering is
+kept by the facts that its template uses, and a request body is built once and shared by all
+namespaces, because the namespace stands in the request's path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from json import dumps, loads
+from typing import Any, Final
+
+from tenantprofile.assertions.profile import ProfileAssertions, Violated
+from tenantprofile.names import (
+    ANNOTATION_APPLIED,
+    ANNOTATION_OWNER,
+    ANNOTATION_PURPOSE,
+    ANNOTATION_TEMPLATE,
+    API_VERSION,
+    LABEL_MANAGED_BY,
+    LABEL_NAMESPACE_NAME,
+    LABEL_POLICY,
+    LABEL_PROFILE,
+    MANAGED_BY,
+)
+from tenantprofile.planning import observed
+from tenantprofile.planning.profile import PolicyEntry, Profile
+from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
+from tenantprofile.rendering.parameters import resolve
+from tenantprofile.rendering.render import RenderError, render
+from tenantprofile.rendering.templates import Template
+
+_KEPT_RENDERINGS: Final = 4096
+"""Per entry; a template that prints the namespace's name has one rendering per namespace."""
+
+_KEPT_PLANS: Final = 4
+
+ASSERTION_FAILED: Final = "AssertionFailed"
+"""The reason of what is held back because one of the profile's own assertions does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredPolicy:
+    """One NetworkPolicy as it should be, ready to be sent."""
+
+    name: str
+    profile: str
+    entry: str
+    digest: str
+    closes: bool
+    """Allows nothing in any direction: written after, and removed before, the policies that allow."""
+    _before: bytes
+    _after: bytes
+
+    def body(self, resource_version: str | None = None) -> bytes:
+        """The request body; with the version it is based on, where it replaces an object."""
+        version = f'"resourceVersion":"{resource_version}",'.encode() if resource_version else b""
+        return self._before + version + self._after
+
+    def manifest(self, namespace: str) -> dict[str, Any]:
+        """The object as a mapping, for people and for merging into an object that others annotate."""
+        manifest: dict[str, Any] = loads(self.body())
+        metadata = manifest["metadata"]
+        manifest["metadata"] = {"name": metadata.pop("name"), "namespace": namespace, **metadata}
+        return manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An entry that yields no policy; what it yielded before stays where it is."""
+
+    name: str
+    profile: str
+    entry: str
+    reason: str
+    """TemplateNotFound, InvalidParameters, RenderFailed, PolicyRefused or AssertionFailed: a condition's
+    reason."""
+    message: str
+    """Empty for an entry that is only held back: the assertion's own refusal, without an entry, says why."""
+    last_good: DesiredPolicy | None = None
+    """What the entry yielded before it went wrong, where this process still knows: it is kept up."""
+
+
+class ProfilePlan:
+    """A profile bound to the templates it names; made anew when either changes.
+
+    `previous`: the plan that this one takes the place of. An entry that cannot be rendered any more
+    falls back on what it rendered there; where the profile's assertions do not hold, all of it does.
+    """
+
+    _previous: ProfilePlan | None
+    _violated_everywhere: tuple[Refusal, ...]
+
+    def __init__(
+        self, profile: Profile, templates: Mapping[str, Template], previous: ProfilePlan | None = None
+    ) -> None:
+        self.profile = profile
+        if previous is not None and previous.profile.uid != profile.uid:
+            previous = None
+        # What was held back everywhere is nothing to fall back on.
+        while previous is not None and previous._violated_everywhere:
+            previous = previous._previous
+        before = {entry.name: entry for entry in previous._entries} if previous is not None else {}
+        self._entries: list[_EntryPlan] = [
+            _EntryPlan(profile, entry, templates, before.get(entry.name)) for entry in profile.entries
+        ]
+        self.template_names = frozenset(entry.template for entry in profile.entries)
+        self._shared: tuple[DesiredPolicy | Refusal, ...] | None = None
+        self._uses_namespace = any(entry.uses for entry in self._entries)
+        self._assertions = ProfileAssertions(profile.assertions) if profile.assertions else None
+        self._previous = previous if self._assertions is not None else None
+        self._forget_the_oldest()
+        self._violated_everywhere = self._violated_anyhow()
+        failed = [entry.failed for entry in self._entries if entry.failed is not None]
+        self.refusals = (*self._violated_everywhere, *failed)
+        """What is wrong in every namespace alike: the profile's problem, told once."""
+
+    def desired(self, namespace: NamespaceFacts) -> tuple[DesiredPolicy | Refusal, ...]:
+        """The profile's policies for one namespace, in the order of its entries.
+
+        Where they violate an assertion, none of them: one refusal without an entry for each violated
+        assertion, and one for each policy of this plan and of the last good one, which is kept up.
+        """
+        if self._shared is None or self._uses_namespace:
+            self._shared = tuple(entry.desired(namespace) for entry in self._entries)
+        if self._assertions is None:
+            return self._shared
+        violated = self._assertions.violated(_good(self._shared), namespace.name, namespace.labels)
+        return self._held_back(namespace, self._shared, violated) if violated else self._shared
+
+    def _held_back(
+        self,
+        namespace: NamespaceFacts,
+        rendered: tuple[DesiredPolicy | Refusal, ...],
+        violated: tuple[Violated, ...],
+    ) -> tuple[DesiredPolicy | Refusal, ...]:
+        last = _good(self._previous.desired(namespace)) if self._previous is not None else []
+        before = {policy.name: policy for policy in last}
+        held = [
+            item
+            if isinstance(item, Refusal)
+            else Refusal(item.name, item.profile, item.entry, ASSERTION_FAILED, "", before.get(item.name))
+            for item in rendered
+        ]
+        # What this plan leaves out stays as well: leaving it out may be what violates the assertion.
+        names = {item.name for item in held}
+        gone = [
+            Refusal(policy.name, policy.profile, policy.entry, ASSERTION_FAILED, "", policy)
+            for policy in last
+            if policy.name not in names
+        ]
+        return (*self._told(violated), *held, *gone)
+
+    def _told(self, violated: tuple[Violated, ...]) -> tuple[Refusal, ...]:
+        # No object can have such a name, so that it stands for nothing but the message.
+        return tuple(
+            Refusal(f"assertion {one.assertion.name}", self.profile.name, "", ASSERTION_FAILED, one.message)
+            for one in violated
+        )
+
+    def _violated_anyhow(self) -> tuple[Refusal, ...]:
+        """Assertions that fail in a namespace of which only the labels that the selector asks for are known."""
+        if self._assertions is None or self._uses_namespace:
+            return ()
+        labels = {
+            requirement.key: next(iter(requirement.values))
+            for requirement in self.profile.selector.requirements
+            if requirement.operator == "In" and len(requirement.values) == 1
+        }
+        name = labels.get(LABEL_NAMESPACE_NAME, "")
+        if self._shared is None:
+            self._shared = tuple(entry.desired(NamespaceFacts(name, labels, {})) for entry in self._entries)
+        return self._told(self._assertions.violated(_good(self._shared), name, labels))
+
+    def _forget_the_oldest(self) -> None:
+        """A few steps back are enough; without an end, the chain would grow with every edit."""
+        oldest: ProfilePlan | None = self
+        for _ in range(_KEPT_PLANS):
+            oldest = oldest._previous if oldest is not None else None
+        if oldest is not None:
+            oldest._previous = None
+
+
+def _good(items: Iterable[DesiredPolicy | Refusal]) -> list[DesiredPolicy]:
+    """The policies that items hold a namespace to: the desired ones, and the last good of the others."""
+    kept = (item.last_good if isinstance(item, Refusal) else item for item in items)
+    return [policy for policy in kept if policy is not None]
+
+
+class _EntryPlan:
+    """One entry: parameters resolved and checked once, renderings kept by the facts they depend on."""
+
+    _previous: _EntryPlan | None
+
+    def __init__(
+        self,
+        profile: Profile,
+        entry: PolicyEntry,
+        templates: Mapping[str, Template],
+        previous: _EntryPlan | None,
+    ) -> None:
+        self._profile = profile
+        self._entry = entry
+        self.name = entry.name
+        self._kept: dict[tuple[Any, ...], DesiredPolicy | Refusal] = {}
+        # What failed everywhere yielded nothing to fall back on; of the others, a few are enough,
+        # because without an end the chain would grow with every edit.
+        while previous is not None and previous.failed is not None:
+            previous = previous._previous
+        self._previous = previous
+        oldest = previous
+        for _ in range(3):
+            oldest = oldest._previous if oldest is not None else None
+        if oldest is not None:
+            oldest._previous = None
+        self._template = templates.get(entry.template)
+        self.uses: frozenset[str] = frozenset()
+        self.failed: Refusal | None = None
+        if self._template is None:
+            known = ", ".join(sorted(templates))
+            self.failed = self._refusal(
+                "TemplateNotFound",
+                f"spec.policies[{entry.name}].template: found {entry.template!r}; known templates: {known}",
+            )
+            return
+        try:
+            self._parameters = resolve(self._template, profile.parameters, entry.parameters)
+            self.uses = frozenset(use for use in self._template.uses if use.startswith("namespace."))
+        except RenderError as error:
+            self.failed = self._refused(error)
+            return
+        if not self.uses:
+            rendered = self._rendered(NamespaceFacts("", {}, {}))
+            self.failed = rendered if isinstance(rendered, Refusal) else None
+
+    def desired(self, namespace: NamespaceFacts) -> DesiredPolicy | Refusal:
+        found = self.failed or self._rendered(namespace)
+        if isinstance(found, Refusal) and self._previous is not None:
+            before = self._previous.desired(namespace)
+            last_good = before.last_good if isinstance(before, Refusal) else before
+            return replace(found, last_good=last_good)
+        return found
+
+    def _rendered(self, namespace: NamespaceFacts) -> DesiredPolicy | Refusal:
+        key = tuple(_fact(namespace, use) for use in sorted(self.uses))
+        found = self._kept.get(key)
+        if found is None:
+            if len(self._kept) >= _KEPT_RENDERINGS:
+                self._kept.clear()
+            found = self._kept[key] = self._render(namespace)
+        return found
+
+    def _render(self, namespace: NamespaceFacts) -> DesiredPolicy | Refusal:
+        if self._template is None:
+            raise AssertionError("an entry without a template has failed already")
+        facts = ProfileFacts(self._profile.name, self._profile.parameters)
+        try:
+            rendered = render(self._template, self._parameters, namespace, facts)
+        except RenderError as error:
+            return self._refused(error)
+        return _policy(self._profile, self._entry, self._template, rendered.spec)
+
+    def _refused(self, error: RenderError) -> Refusal:
+        field = "parameters" if error.kind == "InvalidParameters" else "template"
+        return self._refusal(error.kind, f"spec.policies[{self.name}].{field}: {error}")
+
+    def _refusal(self, reason: str, message: str) -> Refusal:
+        name = self._profile.object_name(self._entry.name)
+        return Refusal(name, self._profile.name, self._entry.name, reason, message)
+
+
+def _fact(namespace: NamespaceFacts, use: str) -> str | tuple[tuple[str, str], ...]:
+    if use == "namespace.name":
+        return namespace.name
+    mapping = namespace.labels if use == "namespace.labels" else namespace.annotations
+    return tuple(sorted(mapping.items()))
+
+
+def _policy(
+    profile: Profile, entry: PolicyEntry, template: Template, spec: Mapping[str, Any]
+) -> DesiredPolicy:
+    labels = {
+        LABEL_MANAGED_BY: MANAGED_BY,
+        LABEL_POLICY: entry.name,
+        LABEL_PROFILE: profile.name,
+    }
+    annotations = {ANNOTATION_TEMPLATE: template.name}
+    if purpose := entry.purpose or template.purpose:
+        annotations[ANNOTATION_PURPOSE] = purpose
+    if entry.owner:
+        annotations[ANNOTATION_OWNER] = entry.owner
+    references = [owner_reference(profile)] if profile.deletion_policy == "Delete" else []
+    digest = observed.digest(labels, annotations, references, spec)
+    metadata: dict[str, Any] = {
+        "name": profile.object_name(entry.name),
+        "labels": labels,
+        "annotations": {**annotations, ANNOTATION_APPLIED: digest},
+    }
+    if references:
+        metadata["ownerReferences"] = references
+    meta = dumps(metadata, sort_keys=True, separators=(",", ":"))
+    # Byte for byte reproducible, with room for a resourceVersion between the two halves.
+    before = '{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{'
+    after = meta[1:] + ',"spec":' + dumps(spec, sort_keys=True, separators=(",", ":")) + "}"
+    return DesiredPolicy(
+        name=metadata["name"],
+        profile=profile.name,
+        entry=entry.name,
+        digest=digest,
+        closes=observed.closes(spec),
+        _before=before.encode(),
+        _after=after.encode(),
+    )
+
+
+def owner_reference(profile: Profile) -> dict[str, Any]:
+    """With deletionPolicy Delete, garbage collection removes the policies also while nothing of ours runs.
+
+    `blockOwnerDeletion` is false: nothing of ours stands in the way of a deletion. It is not the
+    controller reference, of which an object may have one only: a foreign one keeps its place.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TenantProfile",
+        "name": profile.name,
+        "uid": profile.uid,
+        "blockOwnerDeletion": False,
+    }
