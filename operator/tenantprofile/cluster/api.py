@@ -62,6 +62,11 @@ class ApiError(Exception):
         self.body = body
 
     @property
+    def is_quota(self) -> bool:
+        """Refused by a ResourceQuota (Kubernetes documentation, Resource Quotas)."""
+        return self.status == 403 and "exceeded quota" in self.message
+
+    @property
     def namespace_is_going(self) -> bool:
         """A namespace that is gone or terminating takes no more objects: nothing is left to do there."""
         if self.status == 404:
@@ -284,14 +289,17 @@ class Api:
         """PATCH with a JSON merge patch (RFC 7386)."""
         return await self._write("PATCH", path, body, content_type="application/merge-patch+json")
 
-    async def delete(self, path: str, *, uid: str, resource_version: str) -> None:
-        """DELETE of exactly the object that was seen: another one, or a changed one, answers 409."""
+    async def delete(self, path: str, *, uid: str, resource_version: str) -> Object:
+        """DELETE of exactly the object that was seen: another one, or a changed one, answers 409.
+
+        The answer is a Status, or the object where finalizers keep it.
+        """
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
         }
-        await self._write("DELETE", path, options)
+        return await self._write("DELETE", path, options)
 
     async def _write(
         self,

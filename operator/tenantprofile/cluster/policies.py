@@ -8,8 +8,8 @@ does not say so. Responses to our own writes go in at once, so that their watch 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from tenantprofile.cluster.api import POLICIES, Api
@@ -17,11 +17,8 @@ from tenantprofile.cluster.watching import follow
 from tenantprofile.names import LABEL_PROFILE
 from tenantprofile.planning.observed import Observed, observe
 
-Changed = Callable[[str, str, Mapping[str, Any] | None], None]
-"""Called with namespace, name and the body as seen; None when the policy is gone."""
-
-DELETION: Final = ""
-"""What is expected of a policy that we are deleting ourselves."""
+Changed = Callable[[str, str, Observed | None, Mapping[str, Any] | None], None]
+"""Called with namespace, name, what was known, and the body as seen; None when the policy is gone."""
 
 _EMPTY: Final[Mapping[str, Observed]] = {}
 
@@ -31,8 +28,9 @@ class PolicyCache:
 
     def __init__(self) -> None:
         self._namespaces: dict[str, dict[str, Observed]] = {}
-        self._expected: dict[tuple[str, str], str] = {}
-        self._gone: set[str] | None = None
+        self._writes: dict[tuple[str, str], int] = {}
+        self._deleted: dict[tuple[str, str], int] = {}
+        self._listing = False
         self.complete = False
         self.size = 0
 
@@ -44,68 +42,91 @@ class PolicyCache:
         """Namespaces that hold at least one managed policy."""
         return list(self._namespaces)
 
-    def expect(self, namespace: str, name: str, digest: str) -> None:
-        """A write is on its way; a watch event that shows its outcome is no news."""
-        self._expected[namespace, name] = digest
+    @contextmanager
+    def writing(self, namespace: str, name: str) -> Iterator[None]:
+        """While a write of ours is under way, deletions are remembered: its answer may be older than they are."""
+        key = (namespace, name)
+        self._writes[key] = self._writes.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            self._writes[key] -= 1
+            if not self._writes[key]:
+                del self._writes[key]
+                self._deleted.pop(key, None)
 
-    def settled(self, namespace: str, name: str) -> None:
-        """The write has ended, one way or the other."""
-        self._expected.pop((namespace, name), None)
+    def written(self, namespace: str, name: str, seen: Observed) -> bool:
+        """Take in the answer to a write; whether it is the newest that is known of the name."""
+        self.put(namespace, name, seen)
+        known = self.in_namespace(namespace).get(name)
+        return known is not None and known.resource_version == seen.resource_version
 
-    def knows(self, namespace: str, name: str, uid: str, resource_version: str) -> bool:
+    def deleted(self, namespace: str, name: str, uid: str) -> None:
+        """We have deleted it."""
+        known = self.in_namespace(namespace).get(name)
+        if known is not None and known.uid == uid:
+            self.remove(namespace, name, int(known.resource_version))
+
+    def forget(self, namespace: str, name: str) -> None:
+        """An answer says that what was believed is not so; the watch will tell."""
+        known = self.in_namespace(namespace).get(name)
+        if known is not None:
+            self._drop(namespace, name)
+
+    def knows(self, namespace: str, name: str, resource_version: str) -> bool:
         """Whether this version of a policy, or a newer one, is known: to look at it again tells nothing."""
         known = self.in_namespace(namespace).get(name)
-        return known is not None and known.uid == uid and int(known.resource_version) >= int(resource_version)
+        return known is not None and int(known.resource_version) >= int(resource_version)
 
     def put(self, namespace: str, name: str, seen: Observed) -> bool:
-        """Take in what was seen; whether it is news."""
+        """Take in what was seen; whether it is news. The newest version wins, whatever the uid."""
+        version = int(seen.resource_version)
+        if self._deleted.get((namespace, name), -1) >= version or self.knows(
+            namespace, name, seen.resource_version
+        ):
+            return False
         policies = self._namespaces.setdefault(namespace, {})
         known = policies.get(name)
-        if self._gone is not None and seen.uid in self._gone:
-            return False
-        if known is not None and known.uid == seen.uid:
-            if int(known.resource_version) >= int(seen.resource_version):
-                return False
-            if known.ours and not seen.ours:
-                # Whoever resets managedFields does not get the policy by it.
-                seen = replace(seen, ours=True)
         policies[name] = seen
         if known is None:
             self.size += 1
-        elif known.digest == seen.digest and known.applied == seen.applied:
-            return False
-        return not seen.digest == seen.applied == self._expected.get((namespace, name))
+            return True
+        return known.digest != seen.digest or known.applied != seen.applied or known.held_by != seen.held_by
 
-    def remove(self, namespace: str, name: str, uid: str) -> bool:
-        """Forget a policy that was deleted; whether that is news."""
-        if self._gone is not None:
-            self._gone.add(uid)
-        policies = self._namespaces.get(namespace)
-        known = policies.get(name) if policies else None
-        if policies is None or known is None or known.uid != uid:
-            return False
-        del policies[name]
+    def remove(self, namespace: str, name: str, version: int) -> Observed | None:
+        """Forget a policy that was deleted at that version; what was known of it."""
+        key = (namespace, name)
+        if self._listing or key in self._writes:
+            self._deleted[key] = max(version, self._deleted.get(key, -1))
+        known = self.in_namespace(namespace).get(name)
+        if known is None or int(known.resource_version) > version:
+            return None
+        self._drop(namespace, name)
+        return known
+
+    def _drop(self, namespace: str, name: str) -> None:
+        del self._namespaces[namespace][name]
         self.size -= 1
-        if not policies:
+        if not self._namespaces[namespace]:
             del self._namespaces[namespace]
-        return self._expected.get((namespace, name)) != DELETION
 
     def begin_comparison(self) -> None:
         """From here on deletions are remembered: a list that began before them may still show them."""
-        self._gone = set()
+        self._listing = True
 
-    def end_comparison(self, listed: set[str], resource_version: str) -> list[tuple[str, str]]:
+    def end_comparison(self, listed: set[str], resource_version: str) -> list[tuple[str, str, Observed]]:
         """Drop what a whole list (uids, and its version) does not hold; the namespaces and names dropped."""
         vanished = [
-            (namespace, name, seen.uid)
+            (namespace, name, seen)
             for namespace, policies in self._namespaces.items()
             for name, seen in policies.items()
             if seen.uid not in listed and int(seen.resource_version) <= int(resource_version)
         ]
-        for namespace, name, uid in vanished:
-            self.remove(namespace, name, uid)
-        self._gone = None
-        return [(namespace, name) for namespace, name, _ in vanished]
+        for namespace, name, _ in vanished:
+            self._drop(namespace, name)
+        self._listing = False
+        self._deleted = {key: version for key, version in self._deleted.items() if key in self._writes}
+        return vanished
 
 
 class PolicyInformer:
@@ -140,8 +161,8 @@ class PolicyInformer:
                 self._put(body)
                 if index % 50 == 49:
                     await asyncio.sleep(0)  # events must not wait for a whole page
-        for namespace, name in self._cache.end_comparison(listed, version):
-            self._changed(namespace, name, None)
+        for namespace, name, known in self._cache.end_comparison(listed, version):
+            self._changed(namespace, name, known, None)
         self._cache.complete = True
         return version
 
@@ -154,14 +175,16 @@ class PolicyInformer:
         elif event["type"] == "DELETED":
             # Also sent when only our label was taken off; the reconciler finds out by looking.
             namespace, name = metadata["namespace"], metadata["name"]
-            if self._cache.remove(namespace, name, metadata["uid"]):
-                self._changed(namespace, name, None)
+            known = self._cache.remove(namespace, name, int(metadata["resourceVersion"]))
+            if known is not None:
+                self._changed(namespace, name, known, None)
         return str(metadata["resourceVersion"])
 
     def _put(self, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
-        if self._cache.knows(namespace, name, metadata["uid"], metadata["resourceVersion"]):
+        if self._cache.knows(namespace, name, metadata["resourceVersion"]):
             return
+        known = self._cache.in_namespace(namespace).get(name)
         if self._cache.put(namespace, name, observe(body)):
-            self._changed(namespace, name, body)
+            self._changed(namespace, name, known, body)

@@ -34,6 +34,9 @@ class StatusBoard:
         self._dirty: set[str] = set()
         self._dirty_templates: set[str] = set()
         self._wakeup = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.degraded: Callable[[ProfileRecord, bool, str, str], None] = lambda *_: None
+        """Called when a profile turns Degraded, or is not any more: the profile, which of them, reason, message."""
         self.settled = False
         """Every namespace has been looked at once since the start."""
 
@@ -42,6 +45,8 @@ class StatusBoard:
         for name in self._profiles_of.get(namespace, ()):
             if name not in outcomes and name in self._tallies and self._tallies[name].put(namespace, None):
                 self.touch(name)
+                if self._state.profiles.get(name) is None and not self._tallies[name].outcomes:
+                    del self._tallies[name]
         for name, outcome in outcomes.items():
             if self._tally(name).put(namespace, outcome):
                 self.touch(name)
@@ -49,6 +54,22 @@ class StatusBoard:
             self._profiles_of[namespace] = tuple(outcomes)
         else:
             self._profiles_of.pop(namespace, None)
+
+    def pending(self, namespace: str) -> None:
+        """A namespace is to be looked at again: what was found there before does not count until then."""
+        for name in self._profiles_of.get(namespace, ()):
+            tally = self._tallies.get(name)
+            if tally is not None and tally.pending(namespace):
+                self.touch(name)
+
+    def renew(self, profile: str) -> None:
+        """A profile or one of its templates has changed: every namespace is to be looked at again.
+
+        It is published at once: Ready must not stand while what it was said of is being replaced.
+        """
+        self._tally(profile).renew()
+        self.touch(profile)
+        self._hurry.set()
 
     def is_news(self, namespace: str, profile: str, problems: tuple[Problem, ...]) -> bool:
         """Whether a namespace's problems differ from those on the board."""
@@ -90,13 +111,19 @@ class StatusBoard:
 
     async def run(self, may_write: Callable[[], bool]) -> None:
         """Publish until cancelled. `may_write`: whether this operator leads and its caches are complete."""
+        published = float("-inf")
+        clock = asyncio.get_running_loop().time
         while True:
             await self._wakeup.wait()
-            await asyncio.sleep(INTERVAL)
+            if clock() - published < INTERVAL or not self._hurry.is_set():
+                await asyncio.sleep(INTERVAL)
+            self._hurry.clear()
             if not may_write() or not (self.settled or self._api.writes or self._troubled()):
+                await asyncio.sleep(INTERVAL)
                 continue
             self._wakeup.clear()
             await self.publish()
+            published = clock()
 
     def _troubled(self) -> bool:
         return any(tally.troubled for tally in self._tallies.values())
@@ -107,8 +134,12 @@ class StatusBoard:
         for name in profiles:
             record = self._state.profiles.get(name)
             if record is not None:
-                status = self._status(record)
-                if status != record.status and not await self._write(PROFILES, record, status):
+                before, status = record.status, self._status(record)
+                if status == before:
+                    continue
+                if await self._write(PROFILES, record, status):
+                    self._tell_degraded(record, before, status)
+                else:
                     self.touch(name)
         templates, self._dirty_templates = self._dirty_templates, set()
         for name in templates:
@@ -117,6 +148,15 @@ class StatusBoard:
                 status = self._template_status(template)
                 if status != template.status and not await self._write(TEMPLATES, template, status):
                     self.touch_template(name)
+
+    def _tell_degraded(
+        self, record: ProfileRecord, before: Mapping[str, object], after: Mapping[str, object]
+    ) -> None:
+        old, new = standing.condition(before, "Degraded"), standing.condition(after, "Degraded")
+        if (old.get("status") == "True") != (new.get("status") == "True"):
+            self.degraded(
+                record, new.get("status") == "True", str(new.get("reason")), str(new.get("message"))
+            )
 
     async def _write(
         self, collection: str, record: ProfileRecord | TemplateRecord, status: dict[str, object]

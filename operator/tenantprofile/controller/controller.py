@@ -15,6 +15,7 @@ from tenantprofile.cluster.api import NAMESPACES, PROFILES, TEMPLATES, Api, ApiE
 from tenantprofile.cluster.policies import PolicyCache, PolicyInformer
 from tenantprofile.cluster.watching import follow
 from tenantprofile.controller.board import StatusBoard
+from tenantprofile.controller.ledger import Ledger
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.state import (
@@ -46,6 +47,7 @@ class Controller:
         cache: PolicyCache,
         queue: WorkQueue,
         board: StatusBoard,
+        ledger: Ledger,
         clock: Callable[[], float],
     ) -> None:
         self._api = api
@@ -53,6 +55,7 @@ class Controller:
         self._cache = cache
         self._queue = queue
         self._board = board
+        self._ledger = ledger
         self._clock = clock
         self._one_list_of_namespaces = asyncio.Lock()
         self._namespaces_listed = asyncio.Event()
@@ -85,6 +88,7 @@ class Controller:
             ):
                 self._board.touch(profile.name)
         if self._state.complete:
+            self._board.pending(name)
             self._queue.add(name, Priority.HIGH)
 
     def namespace_gone(self, raw: Raw) -> None:
@@ -106,6 +110,7 @@ class Controller:
         if not self._state.profiles.put(record.name, version_of(raw), record):
             return
         if before is not None and before.uid == record.uid:
+            record.orphans = record.orphans or before.orphans
             if before.profile is not None and record.profile is not None:
                 if before.profile.spec_key == record.profile.spec_key:
                     record.profile, record.plan = before.profile, before.plan
@@ -121,6 +126,12 @@ class Controller:
 
     def profile_gone(self, raw: Raw) -> None:
         """A TenantProfile was deleted."""
+        known = self._state.profiles.get(raw["metadata"]["name"])
+        last = profile_record(raw)
+        if known is not None and known.uid == last.uid:
+            last.plan, last.orphans = known.plan, known.orphans or last.orphans
+        # Its last state, whatever was seen of it before.
+        self._ledger.profile_gone(last.uid, last.leaves)
         self._profile_gone(raw["metadata"]["name"], version_of(raw))
 
     def _profile_gone(self, name: str, version: int) -> None:
@@ -159,7 +170,7 @@ class Controller:
         previous = before.plan if before is not None else None
         if record.profile is not None:
             record.plan = ProfilePlan(record.profile, self._state.usable_templates(), previous)
-        self._board.touch(record.name)
+        self._board.renew(record.name)
         for plan in (previous, record.plan):
             if plan is not None:
                 self._touch_templates(plan)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import kopf
 
-from tenantprofile.cluster.api import Api
+from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.cluster.credentials import Credentials
 from tenantprofile.cluster.policies import PolicyCache, PolicyInformer
 from tenantprofile.controller import handlers
@@ -25,13 +25,17 @@ from tenantprofile.controller.controller import Controller
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.health import Health
 from tenantprofile.controller.lease import Lease
+from tenantprofile.controller.ledger import Ledger
 from tenantprofile.controller.probes import ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.state import State
+from tenantprofile.planning.observed import Observed
 
 logger = logging.getLogger(__name__)
 
+LEDGER_PAUSE: Final = 1.0
+"""Seconds before a ledger that could not be read is read again."""
 KOPF_PAUSE: Final = 2.0
 """Seconds before Kopf is started again after it ended by itself."""
 
@@ -70,8 +74,13 @@ class _Operator:
         self._queue = WorkQueue(clock)
         self._board = StatusBoard(api, self._state)
         self._events = EventRecorder(api, clock)
-        self._controller = Controller(api, self._state, self._cache, self._queue, self._board, clock)
-        self._reconciler = Reconciler(api, self._state, self._cache, self._board, self._events, clock)
+        self._ledger = Ledger(api, settings.namespace)
+        self._controller = Controller(
+            api, self._state, self._cache, self._queue, self._board, self._ledger, clock
+        )
+        self._reconciler = Reconciler(
+            api, self._state, self._cache, self._ledger, self._board, self._events, clock
+        )
         self._informer = PolicyInformer(api, self._cache, self._policy_changed, clock)
         self._lease = Lease(
             api,
@@ -83,12 +92,21 @@ class _Operator:
         )
         self._leads = not settings.leader_election
         self._may_write = asyncio.Event()
+        self._turn = asyncio.Event()
 
-    def _policy_changed(self, namespace: str, name: str, body: Any) -> None:
-        if self._state.complete:
-            # Before that, a difference says nothing about who made it: nothing was known yet.
-            self._reconciler.noticed(namespace, name, body)
-            self._queue.add(namespace, Priority.HIGH)
+    def _policy_changed(
+        self, namespace: str, name: str, before: Observed | None, body: Mapping[str, Any] | None
+    ) -> None:
+        seen = self._cache.in_namespace(namespace).get(name) if body is not None else None
+        if seen is not None:
+            self._reconciler.seen(namespace, name, seen)
+        if not self._state.complete:
+            return  # a difference says nothing about who made it: nothing was known yet
+        if self._reconciler.is_own_write(namespace, name, seen):
+            return
+        self._reconciler.drift_seen(namespace, name, before, body)
+        self._board.pending(namespace)
+        self._queue.add(namespace, Priority.HIGH)
 
     async def run(self) -> None:
         health = Health(
@@ -115,7 +133,9 @@ class _Operator:
             self._controller.keep_comparing(self._informer, self._settings.comparison_interval),
             self._events.run(),
             self._board.run(self._may_write.is_set),
+            self._ledger.run(self._may_write.is_set),
             self._wait_until_complete(),
+            self._open_or_close(),
             *(self._work(Priority.LOW) for _ in range(self._settings.workers)),
             # A new namespace finds one free while a fan-out keeps all the others busy.
             *(self._work(Priority.HIGH) for _ in range(-(-self._settings.workers // 2))),
@@ -144,14 +164,28 @@ class _Operator:
 
     def _leading_changed(self, leads: bool) -> None:
         self._leads = leads
-        self._open_or_close()
+        self._may_write.clear()
+        self._turn.set()
 
-    def _open_or_close(self) -> None:
-        """Workers write only while this operator leads and knows everything."""
-        if self._leads and self._knows_everything():
-            self._may_write.set()
-        else:
-            self._may_write.clear()
+    async def _open_or_close(self) -> None:
+        """Workers write only while this operator leads, knows everything, and has read its ledger."""
+        while True:
+            await self._turn.wait()
+            self._turn.clear()
+            if not (self._leads and self._knows_everything()):
+                continue
+            try:
+                found = await self._ledger.load()
+            except ApiError as error:
+                logger.warning("the ledger was not read, trying again: %s", error)
+                await asyncio.sleep(LEDGER_PAUSE)
+                self._turn.set()
+                continue
+            if not found:
+                self._reconciler.enter_what_is_there()
+            self._ledger.keep_only(record.uid for record in self._state.namespaces.values())
+            if self._leads:
+                self._may_write.set()
 
     async def _work(self, lowest: Priority) -> None:
         await self._controller.work(self._reconciler, self._may_write, lowest)
@@ -160,7 +194,7 @@ class _Operator:
         while not self._knows_everything():
             await asyncio.sleep(0.02)
         logger.info("everything is known")
-        self._open_or_close()
+        self._turn.set()
         await asyncio.Event().wait()
 
     async def _doors(self) -> None:

@@ -8,10 +8,12 @@ list, and each later comparison takes out what is gone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from tenantprofile.planning.desired import ProfilePlan
+from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.profile import Profile, ProfileError, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import (
@@ -74,6 +76,28 @@ class Store(Generic[Value]):
         return len(self._values)
 
 
+class Policies(Protocol):
+    """What the reconciler needs of the cache of policies."""
+
+    def in_namespace(self, namespace: str) -> Mapping[str, Observed]:
+        """Everything there that carries our label, by object name."""
+
+    def namespaces(self) -> list[str]:
+        """Namespaces that hold at least one policy with our label."""
+
+    def writing(self, namespace: str, name: str) -> AbstractContextManager[None]:
+        """While a write of ours is under way, deletions are remembered: its answer may be older than they are."""
+
+    def written(self, namespace: str, name: str, seen: Observed) -> bool:
+        """Take in the answer to a write; whether it is the newest that is known of the name."""
+
+    def deleted(self, namespace: str, name: str, uid: str) -> None:
+        """We have deleted it."""
+
+    def forget(self, namespace: str, name: str) -> None:
+        """An answer says that what was believed is not so; the watch will tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class NamespaceRecord:
     """A namespace, as far as anything depends on it."""
@@ -97,6 +121,21 @@ class ProfileRecord:
     profile: Profile | None = None
     error: ProfileError | None = None
     plan: ProfilePlan | None = None
+    terminating: bool = False
+    """Somebody deleted it, and finalizers keep it for now."""
+    orphans: bool = False
+    """Deleted with `--cascade=orphan`: its policies stay (Kubernetes documentation, Garbage Collection)."""
+
+    @property
+    def leaves(self) -> str:
+        """What happens to its policies if this is its last state: `Delete` or `Retain`.
+
+        A profile that cannot be read, and was never read before, leaves everything as it is.
+        """
+        profile = self.profile or (self.plan.profile if self.plan is not None else None)
+        if self.orphans or profile is None or self.error is not None:
+            return "Retain"
+        return profile.deletion_policy
 
 
 @dataclass(slots=True)
@@ -168,6 +207,8 @@ def profile_record(raw: Mapping[str, Any]) -> ProfileRecord:
         uid=metadata["uid"],
         generation=int(metadata.get("generation") or 0),
         status=raw.get("status") or {},
+        terminating=bool(metadata.get("deletionTimestamp")),
+        orphans="orphan" in (metadata.get("finalizers") or ()),
     )
     try:
         record.profile = parse_profile(raw)

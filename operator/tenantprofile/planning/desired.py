@@ -19,7 +19,6 @@ from tenantprofile.names import (
     ANNOTATION_OWNER,
     ANNOTATION_PURPOSE,
     ANNOTATION_TEMPLATE,
-    API_VERSION,
     LABEL_MANAGED_BY,
     LABEL_NAMESPACE_NAME,
     LABEL_POLICY,
@@ -292,15 +291,14 @@ def _policy(
         annotations[ANNOTATION_PURPOSE] = purpose
     if entry.owner:
         annotations[ANNOTATION_OWNER] = entry.owner
-    references = [owner_reference(profile)] if profile.deletion_policy == "Delete" else []
-    digest = observed.digest(labels, annotations, references, spec)
+    # No owner reference: garbage collection would act on it before the operator could hear that the profile retains
+    # its policies, when the CRD is deleted, and when a backup brings the profile back under another uid.
+    digest = observed.digest(labels, annotations, [], spec)
     metadata: dict[str, Any] = {
         "name": profile.object_name(entry.name),
         "labels": labels,
         "annotations": {**annotations, ANNOTATION_APPLIED: digest},
     }
-    if references:
-        metadata["ownerReferences"] = references
     meta = dumps(metadata, sort_keys=True, separators=(",", ":"))
     # Byte for byte reproducible, with room for a resourceVersion between the two halves.
     before = '{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{'
@@ -314,18 +312,3 @@ def _policy(
         _before=before.encode(),
         _after=after.encode(),
     )
-
-
-def owner_reference(profile: Profile) -> dict[str, Any]:
-    """With deletionPolicy Delete, garbage collection removes the policies also while nothing of ours runs.
-
-    `blockOwnerDeletion` is false: nothing of ours stands in the way of a deletion. It is not the
-    controller reference, of which an object may have one only: a foreign one keeps its place.
-    """
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TenantProfile",
-        "name": profile.name,
-        "uid": profile.uid,
-        "blockOwnerDeletion": False,
-    }

@@ -18,11 +18,8 @@ class Change:
 
     what: str
     manager: str | None
-
-    @property
-    def opens(self) -> bool:
-        """Whether it may let traffic through: the spec differs, not only what is ours in the metadata."""
-        return "spec." in self.what
+    opens: bool
+    """Whether it may let traffic through: the spec differs, not only what is ours in the metadata."""
 
     def __str__(self) -> str:
         return f"{self.what} changed by {self.manager}" if self.manager else f"{self.what} changed"
@@ -37,6 +34,7 @@ def change(body: Mapping[str, Any], desired: DesiredPolicy) -> Change:
     for key in sorted({*found_spec, *wanted_spec}):
         if found_spec.get(key) != wanted_spec.get(key):
             fields.append(f"spec.{key}")
+    opens = bool(fields)
     for part in ("labels", "annotations"):
         found = {k: v for k, v in (metadata.get(part) or {}).items() if is_ours(k)}
         for key in sorted({*found, *wanted["metadata"].get(part, {})} - {ANNOTATION_APPLIED}):
@@ -45,7 +43,7 @@ def change(body: Mapping[str, Any], desired: DesiredPolicy) -> Change:
     references = [r for r in metadata.get("ownerReferences") or [] if is_profile_reference(r)]
     if references != wanted["metadata"].get("ownerReferences", []):
         fields.append("owner reference")
-    return Change(", ".join(fields) or f"annotation {ANNOTATION_APPLIED}", last_manager(metadata))
+    return Change(", ".join(fields) or f"annotation {ANNOTATION_APPLIED}", last_manager(metadata), opens)
 
 
 def last_manager(metadata: Mapping[str, Any]) -> str | None:

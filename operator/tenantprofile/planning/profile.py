@@ -57,6 +57,7 @@ class Profile:
     deletion_policy: Literal["Delete", "Retain"]
     suspend: bool
     spec_key: str
+    conflicts: Literal["Report", "Replace"] = "Report"
     assertions: tuple[NetworkAssertion, ...] = ()
     """What the policies must allow and must not; checked before any of them is applied."""
 
@@ -90,6 +91,7 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
     selector = _selector(spec, complaints)
     entries = _entries(spec.get("policies"), complaints)
     drift = _one_of(spec, "drift", ("Repair", "Report"), complaints)
+    conflicts = _one_of(spec, "conflicts", ("Report", "Replace"), complaints)
     deletion_policy = _one_of(spec, "deletionPolicy", ("Delete", "Retain"), complaints)
     parameters = _map(spec.get("parameters"), "spec.parameters", complaints)
     suspend = spec.get("suspend") or False
@@ -116,6 +118,7 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
         drift=drift,  # type: ignore[arg-type]
         deletion_policy=deletion_policy,  # type: ignore[arg-type]
         suspend=bool(suspend),
+        conflicts=conflicts,  # type: ignore[arg-type]
         spec_key=dumps(spec, sort_keys=True),
         assertions=assertions,
     )
