@@ -69,9 +69,10 @@ class ApiError(Exception):
     @property
     def namespace_is_going(self) -> bool:
         """A namespace that is gone or terminating takes no more objects: nothing is left to do there."""
+        details = (self.body or {}).get("details") or {}
         if self.status == 404:
-            return True
-        causes = ((self.body or {}).get("details") or {}).get("causes") or []
+            return bool(details.get("kind") == "namespaces")
+        causes = details.get("causes") or []
         return self.status == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
