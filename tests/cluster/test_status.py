@@ -72,7 +72,9 @@ def test_a_wrong_entry_is_named_with_what_would_be_right(
 
 def test_a_profile_that_selects_nothing_is_not_ready_and_says_so(world: World) -> None:
     world.profile("default-deny")
-    ready = eventually(lambda: world.condition("Ready").get("reason") == "NoNamespaces" and world.condition("Ready"))
+    ready = eventually(
+        lambda: world.condition("Ready").get("reason") == "NoNamespaces" and world.condition("Ready")
+    )
     assert ready["status"] == "False"
     assert world.status()["namespaces"]["summary"] == "0/0"
 
