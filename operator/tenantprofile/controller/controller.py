@@ -169,7 +169,9 @@ class Controller:
     def _replan(self, record: ProfileRecord, before: ProfileRecord | None) -> None:
         previous = before.plan if before is not None else None
         if record.profile is not None:
-            record.plan = ProfilePlan(record.profile, self._state.usable_templates(), previous)
+            record.plan = ProfilePlan(
+                record.profile, self._state.usable_templates(), previous, self._state.unusable_templates()
+            )
         self._board.renew(record.name)
         for plan in (previous, record.plan):
             if plan is not None:

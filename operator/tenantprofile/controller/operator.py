@@ -30,6 +30,7 @@ from tenantprofile.controller.ledger import Ledger
 from tenantprofile.controller.probes import ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
+from tenantprofile.controller.renderer import ProcessRenderer
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
 from tenantprofile.planning.observed import Observed
@@ -76,7 +77,8 @@ class _Operator:
         self._state = State(operator_namespace=settings.namespace)
         self._cache = PolicyCache()
         self._queue = WorkQueue(clock)
-        self._board = StatusBoard(api, self._state)
+        self._renderer = ProcessRenderer()
+        self._board = StatusBoard(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
         self._ledger = Ledger(api, settings.namespace)
         self._seal = Seal()
@@ -84,7 +86,15 @@ class _Operator:
             api, self._state, self._cache, self._queue, self._board, self._ledger, clock
         )
         self._reconciler = Reconciler(
-            api, self._state, self._cache, self._ledger, self._seal, self._board, self._events, clock
+            api,
+            self._state,
+            self._cache,
+            self._ledger,
+            self._seal,
+            self._renderer,
+            self._board,
+            self._events,
+            clock,
         )
         self._informer = PolicyInformer(api, self._cache, self._policy_changed, clock)
         self._lease = Lease(
@@ -163,6 +173,7 @@ class _Operator:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await self._renderer.stop()
             await probes.stop()
 
     def _knows_everything(self) -> bool:

@@ -24,7 +24,7 @@ from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, ProfileRecord, State
-from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal
+from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal, Renderer
 from tenantprofile.planning.drift import change, last_manager
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.plan import Create, Delete, Plan, Write, plan
@@ -53,6 +53,7 @@ class Reconciler:
         policies: Policies,
         ledger: Ledger,
         seal: Seal,
+        renderer: Renderer,
         board: StatusBoard,
         events: EventRecorder,
         clock: Callable[[], float],
@@ -62,6 +63,8 @@ class Reconciler:
         self._policies = policies
         self._ledger = ledger
         self._seal = seal
+        self._renderer = renderer
+        self._board = board
         self._clock = clock
         self._contention = Contention()
         self._short_of_quota: set[str] = set()
@@ -102,7 +105,10 @@ class Reconciler:
         record = self._state.namespaces.get(namespace)
         if record is None or record.terminating:
             return self._leave(run, record)
+        self._board.begins(namespace)
         plans = self._state.plans(record.facts)
+        for profile_plan in plans:
+            await profile_plan.prepare(self._renderer, record.facts)
         found = self._policies.in_namespace(namespace)
         owned = self._owned(record, found)
         if plans or found or owned:
