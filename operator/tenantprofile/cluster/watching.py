@@ -31,9 +31,10 @@ async def follow(
         try:
             if version is None:
                 version = await relist()
-            async for event in api.watch(path, version, selector=selector):
+            async for kind, found in api.watch(path, version, selector=selector):
                 pause = 0.0
-                version = take(event)
+                if isinstance(found, dict):
+                    version = take({"type": kind, "object": found})
         except Gone:
             logger.info("the watch on %s fell behind; reading the whole list again", path)
             version = None

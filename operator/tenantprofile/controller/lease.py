@@ -133,7 +133,7 @@ class Lease:
             return holder
         lease["spec"] = self._spec(spec)
         try:
-            answer = await self._api.replace(path, lease, held_back=False)
+            answer = await self._api.replace(path, lease, control=True)
         except ApiError as error:
             if error.status == 409:
                 return holder or "another candidate"
@@ -143,7 +143,7 @@ class Lease:
 
     async def _create(self, lease: dict[str, Any]) -> dict[str, Any]:
         try:
-            return await self._api.create(self._collection, lease, held_back=False)
+            return await self._api.create(self._collection, lease, control=True)
         except ApiError as error:
             if error.status == 409:
                 return {"spec": {"holderIdentity": "another candidate"}}
@@ -172,6 +172,6 @@ class Lease:
             lease = await self._api.get(path)
             if lease["spec"].get("holderIdentity") == self._identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._api.replace(path, lease, held_back=False)
+                await self._api.replace(path, lease, control=True)
         except ApiError as error:
             logger.info("the lease was not given back: %s", error)
