@@ -50,6 +50,8 @@ NOT_SERVED_PAUSE: Final = 1.5
 """Seconds between attempts to list a kind that is not served: CRDs come back at any time."""
 VERSION_CHECK: Final = 20.0
 """Seconds between two looks at the cluster's resource version beside an open watch, to notice a restored etcd."""
+UNHEARD_AFTER: Final = 5.0
+"""Seconds after a resync in which a watch may still bring what the resync has found."""
 YIELD: Final = 0.005
 """Seconds of uninterrupted work after which the event loop gets its turn: a new namespace takes about as long."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import TracebackType
@@ -161,7 +161,7 @@ class Api:
         selector: str | None = None,
         silence: float = settings.SILENCE,
         accepted: Callable[[], None] = lambda: None,
-    ) -> AsyncIterator[tuple[str, Object | Undecodable]]:
+    ) -> AsyncGenerator[tuple[str, Object | Undecodable], None]:
         """Types and objects of watch events, bookmarks included, until the server ends the stream.
 
         `silence`: seconds without a byte after which the stream counts as broken. `accepted` is called when the API
