@@ -70,11 +70,13 @@ def test_a_wrong_entry_is_named_with_what_would_be_right(
     world.has(namespace, f"{world.tag}.default-deny")
 
 
-def test_a_profile_that_selects_nothing_is_ready_and_says_so(world: World) -> None:
+def test_a_profile_that_selects_nothing_is_not_ready_and_says_so(world: World) -> None:
     world.profile("default-deny")
-    status = world.is_ready()
-    assert status["namespaces"]["summary"] == "0/0"
-    assert world.condition("Ready")["reason"] == "NoNamespaces"
+    ready = eventually(
+        lambda: world.condition("Ready").get("reason") == "NoNamespaces" and world.condition("Ready")
+    )
+    assert ready["status"] == "False"
+    assert world.status()["namespaces"]["summary"] == "0/0"
 
 
 def test_a_broken_edit_keeps_the_last_good_policies_and_their_repair(world: World) -> None:

@@ -17,6 +17,7 @@ from tenantprofile.controller.ledger import Ledger
 from tenantprofile.controller.pending_drift import PendingDrift
 from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
+from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, State
 from tenantprofile.names import ANNOTATION_ADOPT, ANNOTATION_REPLACED
 from tenantprofile.planning.desired import DesiredPolicy
@@ -45,6 +46,7 @@ class Applier:
         state: State,
         policies: Policies,
         ledger: Ledger,
+        seal: Seal,
         pending: PendingDrift,
         reporter: Reporter,
     ) -> None:
@@ -52,6 +54,7 @@ class Applier:
         self._state = state
         self._policies = policies
         self._ledger = ledger
+        self._seal = seal
         self._pending = pending
         self._reporter = reporter
         self._taken: set[tuple[str, str]] = set()
@@ -184,7 +187,9 @@ class Applier:
             # Look before writing, so that a standing conflict costs no writes.
             return await self._take_over(run, record, write)
         try:
-            body = await self._api.create_soon(policies_in(run.namespace), desired.body())
+            body = await self._api.create_soon(
+                policies_in(run.namespace), desired.body(self._seal.of(record.uid, desired.name))
+            )
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -208,7 +213,9 @@ class Applier:
         seen = observe(body)
         if seen.digest == desired.digest == seen.applied:
             return self._accept(run, record, desired, body)
-        owned = desired.name in self._ledger.owned(record.uid)
+        owned = desired.name in self._ledger.owned(record.uid) or self._seal.proves(
+            record.uid, desired.name, seen.seal
+        )
         adopt = (body["metadata"].get("annotations") or {}).get(ANNOTATION_ADOPT) == desired.profile
         profile = self._state.profiles.get(desired.profile)
         replace = (
@@ -219,7 +226,7 @@ class Applier:
             self.conflict(run, desired, body)
             return False
         found = change(body, desired)
-        wanted = merged(body, desired)
+        wanted = merged(body, desired, self._seal.of(record.uid, desired.name))
         if replace and not (owned or adopt):
             wanted["metadata"]["annotations"][ANNOTATION_REPLACED] = spec
         if not await self._put(run, record, desired, wanted):
@@ -241,7 +248,8 @@ class Applier:
             # Nothing of anybody else's is in it: no need to read it first.
             try:
                 answer = await self._api.replace(
-                    _path(run.namespace, desired.name), desired.body(seen.resource_version)
+                    _path(run.namespace, desired.name),
+                    desired.body(self._seal.of(record.uid, desired.name), seen.resource_version),
                 )
             except ApiError as error:
                 if error.status not in (404, 409) or error.namespace_is_going:
@@ -254,13 +262,13 @@ class Applier:
             body = await self._find(run, desired)
         if body is None:
             return False
-        wanted = merged(body, desired)
+        changed = merged(body, desired, self._seal.of(record.uid, desired.name))
         if contested:
             # Whoever writes in a loop makes every version old. The uid still says which object is meant, and
             # without a version the write takes effect whatever came in between (API conventions, updates).
-            del wanted["metadata"]["resourceVersion"]
+            del changed["metadata"]["resourceVersion"]
         found = change(body, desired)
-        if not await self._put(run, record, desired, wanted):
+        if not await self._put(run, record, desired, changed):
             return False
         if write.drifted:
             self._reporter.repaired(run.namespace, desired, str(found), found.manager)

@@ -8,8 +8,8 @@ owner references and field managers are claims that anybody can make and prove n
 
 It is kept in 16 ConfigMaps in the operator's namespace, about 50 bytes for each tenant namespace, written at
 most every two seconds and only where it differs. An entry is written after its policy, because before that
-nobody knows whether the name is taken; what was written in the last two seconds before a crash is taken up
-again when it is found exactly as desired. Where there is no ledger yet (the first start, an upgrade from a
+nobody knows whether the name is taken; what was written in the last two seconds before a crash is known again by
+its seal, see `controller.seal`. Where there is no ledger yet (the first start, an upgrade from a
 release without one, a ledger that was deleted), the policies with the operator's labels and digest are entered
 once.
 """
@@ -146,16 +146,12 @@ class Ledger:
                 self.wrote(namespace_uid, name, profiles.get(seen.profile) or seen.owner_uid or "")
 
     async def run(self, may_write: Callable[[], bool]) -> None:
-        """Write what differs, until cancelled; then once more."""
-        try:
-            while True:
-                await self._wakeup.wait()
-                await asyncio.sleep(FLUSH)
-                if may_write():
-                    self._wakeup.clear()
-                    await self.flush()
-        finally:
+        """Write what differs, until cancelled."""
+        while True:
+            await self._wakeup.wait()
+            await asyncio.sleep(FLUSH)
             if may_write():
+                self._wakeup.clear()
                 await self.flush()
 
     async def flush(self) -> None:

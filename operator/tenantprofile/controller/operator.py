@@ -7,6 +7,7 @@ side by side, then, once this operator holds the lease and knows everything, the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine, Mapping
@@ -29,6 +30,7 @@ from tenantprofile.controller.ledger import Ledger
 from tenantprofile.controller.probes import ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
+from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
 from tenantprofile.planning.observed import Observed
 
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 LEDGER_PAUSE: Final = 1.0
 """Seconds before a ledger that could not be read is read again."""
+LAST_WRITES: Final = 5.0
+"""Seconds that the last writes of the ledger may take at the end."""
 KOPF_PAUSE: Final = 2.0
 """Seconds before Kopf is started again after it ended by itself."""
 
@@ -75,11 +79,12 @@ class _Operator:
         self._board = StatusBoard(api, self._state)
         self._events = EventRecorder(api, clock)
         self._ledger = Ledger(api, settings.namespace)
+        self._seal = Seal()
         self._controller = Controller(
             api, self._state, self._cache, self._queue, self._board, self._ledger, clock
         )
         self._reconciler = Reconciler(
-            api, self._state, self._cache, self._ledger, self._board, self._events, clock
+            api, self._state, self._cache, self._ledger, self._seal, self._board, self._events, clock
         )
         self._informer = PolicyInformer(api, self._cache, self._policy_changed, clock)
         self._lease = Lease(
@@ -154,6 +159,7 @@ class _Operator:
         finally:
             self._may_write.clear()
             connecting.cancel()
+            await self._keep_ledger()
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
@@ -175,6 +181,7 @@ class _Operator:
             if not (self._leads and self._knows_everything()):
                 continue
             try:
+                await self._seal.load(self._api, self._settings.namespace)
                 found = await self._ledger.load()
             except ApiError as error:
                 logger.warning("the ledger was not read, trying again: %s", error)
@@ -186,6 +193,13 @@ class _Operator:
             self._ledger.keep_only(record.uid for record in self._state.namespaces.values())
             if self._leads:
                 self._may_write.set()
+
+    async def _keep_ledger(self) -> None:
+        """Before the lease is given back."""
+        if self._leads:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WRITES):
+                    await self._ledger.flush()
 
     async def _work(self, lowest: Priority) -> None:
         await self._controller.work(self._reconciler, self._may_write, lowest)

@@ -22,6 +22,7 @@ from tenantprofile.controller.pending_drift import PendingDrift
 from tenantprofile.controller.prune import rests_on_present
 from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
+from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, ProfileRecord, State
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal
 from tenantprofile.planning.drift import change, last_manager
@@ -51,6 +52,7 @@ class Reconciler:
         state: State,
         policies: Policies,
         ledger: Ledger,
+        seal: Seal,
         board: StatusBoard,
         events: EventRecorder,
         clock: Callable[[], float],
@@ -59,11 +61,12 @@ class Reconciler:
         self._state = state
         self._policies = policies
         self._ledger = ledger
+        self._seal = seal
         self._clock = clock
         self._contention = Contention()
         self._pending = PendingDrift()
         self._reporter = Reporter(state, board, events)
-        self._applier = Applier(api, state, policies, ledger, self._pending, self._reporter)
+        self._applier = Applier(api, state, policies, ledger, seal, self._pending, self._reporter)
 
     def drift_seen(
         self, namespace: str, name: str, before: Observed | None, body: Mapping[str, Any] | None
@@ -100,7 +103,7 @@ class Reconciler:
             return self._leave(run, record)
         plans = self._state.plans(record.facts)
         found = self._policies.in_namespace(namespace)
-        owned = self._ledger.owned(record.uid)
+        owned = self._owned(record, found)
         if plans or found or owned:
             demand = self._demand(run, record, plans)
             steps = plan(
@@ -118,6 +121,15 @@ class Reconciler:
             return self._leave(run, record)
         self._reporter.outcome(run, record, plans, self._standing(namespace))
         return run
+
+    def _owned(self, record: NamespaceRecord, found: Mapping[str, Observed]) -> Owned:
+        """What is the operator's in a namespace; what only the seal proves is entered into the ledger."""
+        owned = self._ledger.owned(record.uid)
+        for name, seen in found.items():
+            if name not in owned and self._seal.proves(record.uid, name, seen.seal):
+                profile = self._state.profiles.get(name.rpartition(".")[0])
+                self._ledger.wrote(record.uid, name, profile.uid if profile is not None else "")
+        return self._ledger.owned(record.uid)
 
     def _leave(self, run: Result, record: NamespaceRecord | None) -> Result:
         """A namespace that is gone or going: its objects are the namespace controller's to remove."""

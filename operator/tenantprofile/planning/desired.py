@@ -18,6 +18,7 @@ from tenantprofile.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_OWNER,
     ANNOTATION_PURPOSE,
+    ANNOTATION_SEAL,
     ANNOTATION_TEMPLATE,
     LABEL_MANAGED_BY,
     LABEL_NAMESPACE_NAME,
@@ -54,10 +55,11 @@ class DesiredPolicy:
     _before: bytes
     _after: bytes
 
-    def body(self, resource_version: str | None = None) -> bytes:
+    def body(self, seal: str = "", resource_version: str | None = None) -> bytes:
         """The request body; with the version it is based on, where it replaces an object."""
-        version = f'"resourceVersion":"{resource_version}",'.encode() if resource_version else b""
-        return self._before + version + self._after
+        version = f'"resourceVersion":"{resource_version}",' if resource_version else ""
+        mark = f'"{ANNOTATION_SEAL}":"{seal}",' if seal else ""
+        return self._before + f'{version}"annotations":{{{mark}'.encode() + self._after
 
     def manifest(self, namespace: str) -> dict[str, Any]:
         """The object as a mapping, for people and for merging into an object that others annotate."""
@@ -300,9 +302,15 @@ def _policy(
         "annotations": {**annotations, ANNOTATION_APPLIED: digest},
     }
     meta = dumps(metadata, sort_keys=True, separators=(",", ":"))
-    # Byte for byte reproducible, with room for a resourceVersion between the two halves.
+    # Byte for byte reproducible, with room for a resourceVersion and the seal between the two halves.
     before = '{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{'
-    after = meta[1:] + ',"spec":' + dumps(spec, sort_keys=True, separators=(",", ":")) + "}"
+    # The annotations come first, and are never empty.
+    after = (
+        meta.removeprefix('{"annotations":{')
+        + ',"spec":'
+        + dumps(spec, sort_keys=True, separators=(",", ":"))
+        + "}"
+    )
     return DesiredPolicy(
         name=metadata["name"],
         profile=profile.name,

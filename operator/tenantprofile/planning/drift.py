@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenantprofile.names import ANNOTATION_APPLIED, FIELD_MANAGER
+from tenantprofile.names import ANNOTATION_APPLIED, ANNOTATION_SEAL, FIELD_MANAGER
 from tenantprofile.planning.desired import DesiredPolicy
 from tenantprofile.planning.observed import is_ours, is_profile_reference
 from tenantprofile.policy.normalize import normalize
@@ -37,7 +37,9 @@ def change(body: Mapping[str, Any], desired: DesiredPolicy) -> Change:
     opens = bool(fields)
     for part in ("labels", "annotations"):
         found = {k: v for k, v in (metadata.get(part) or {}).items() if is_ours(k)}
-        for key in sorted({*found, *wanted["metadata"].get(part, {})} - {ANNOTATION_APPLIED}):
+        for key in sorted(
+            {*found, *wanted["metadata"].get(part, {})} - {ANNOTATION_APPLIED, ANNOTATION_SEAL}
+        ):
             if found.get(key) != wanted["metadata"][part].get(key):
                 fields.append(f"{part[:-1]} {key}")
     references = [r for r in metadata.get("ownerReferences") or [] if is_profile_reference(r)]
@@ -54,7 +56,7 @@ def last_manager(metadata: Mapping[str, Any]) -> str | None:
     return str(max(others, key=lambda entry: entry.get("time") or "").get("manager"))
 
 
-def merged(body: Mapping[str, Any], desired: DesiredPolicy) -> dict[str, Any]:
+def merged(body: Mapping[str, Any], desired: DesiredPolicy, seal: str = "") -> dict[str, Any]:
     """The whole object to write over a found one: everything ours as desired, everything else as found.
 
     It carries the resourceVersion it is based on, so that a change in between is not lost but answered
@@ -68,6 +70,8 @@ def merged(body: Mapping[str, Any], desired: DesiredPolicy) -> dict[str, Any]:
     for part in ("labels", "annotations"):
         foreign = {k: v for k, v in (metadata.get(part) or {}).items() if not is_ours(k)}
         kept[part] = {**foreign, **ours[part]}
+    if seal:
+        kept["annotations"][ANNOTATION_SEAL] = seal
     references = [r for r in metadata.get("ownerReferences") or [] if not is_profile_reference(r)]
     kept["ownerReferences"] = references + ours.get("ownerReferences", [])
     return {**wanted, "metadata": {"name": desired.name, **kept}}

@@ -18,6 +18,7 @@ from tenantprofile.names import (
     ANNOTATION_ADOPT,
     ANNOTATION_APPLIED,
     ANNOTATION_REPLACED,
+    ANNOTATION_SEAL,
     GROUP,
     LABEL_MANAGED_BY,
     LABEL_POLICY,
@@ -26,9 +27,12 @@ from tenantprofile.names import (
 from tenantprofile.policy.normalize import canonical
 
 _PREFIX = f"{GROUP}/"
+_RECORDS: Final = frozenset({ANNOTATION_APPLIED, ANNOTATION_SEAL})
+"""What the operator notes about a policy; no part of what is desired."""
 _OTHERS: Final = frozenset({ANNOTATION_ADOPT, ANNOTATION_REPLACED})
 MAX_NAMES: Final = 200
 """Characters kept of the names of finalizers, which anybody may set."""
+SEAL_LENGTH: Final = 16
 MAX_DIGESTS: Final = 16384
 """Digests remembered: about 2 MB."""
 
@@ -51,6 +55,8 @@ class Observed:
     """Allows nothing in any direction that it isolates."""
     plain: bool
     """Nothing of anybody else's in its metadata, so that it can be replaced without reading it first."""
+    seal: str = ""
+    """See `controller.seal`; empty where there is none of the right length."""
     held_by: str = ""
     """The finalizers that keep a deleted policy in force, separated by commas; empty while nobody deleted it."""
 
@@ -76,8 +82,14 @@ def observe(body: Mapping[str, Any]) -> Observed:
         and not metadata.get("finalizers")
         and all(is_ours(key) for key in labels)
         and all(is_ours(key) for key in annotations),
+        seal=_seal(annotations),
         held_by=_held_by(metadata),
     )
+
+
+def _seal(annotations: Mapping[str, Any]) -> str:
+    found = annotations.get(ANNOTATION_SEAL)
+    return found if isinstance(found, str) and len(found) == SEAL_LENGTH else ""
 
 
 def _held_by(metadata: Mapping[str, Any]) -> str:
@@ -94,7 +106,7 @@ def digest(
 ) -> str:
     """A digest of everything that the operator owns in a policy; foreign metadata does not count."""
     ours = {k: v for k, v in labels.items() if is_ours(k)}
-    noted = {k: v for k, v in annotations.items() if is_ours(k) and k != ANNOTATION_APPLIED}
+    noted = {k: v for k, v in annotations.items() if is_ours(k) and k not in _RECORDS}
     content = (ours, noted, list(references), spec)
     key = blake2b(orjson.dumps(content), digest_size=16).digest()
     known = _digests.get(key)
