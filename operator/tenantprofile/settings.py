@@ -70,6 +70,9 @@ RENEW_DEADLINE: Final = 10.0
 RETRY_PERIOD: Final = 2.0
 """Seconds; the defaults of client-go's leader election."""
 
+LEASE_UNREACHABLE: Final = 20.0
+"""Seconds without an answer about the lease after which readiness fails: longer than an API server's restart."""
+
 # --- the queue ---
 
 FIRST_DELAY: Final = 0.5
@@ -79,8 +82,24 @@ BUSY_BURST: Final = 20
 BUSY_RATE: Final = 1.0
 """Times at once, and per second after that, that one key is worked on as urgent: tenants' changes beyond that wait,
 so that one namespace whose facts change all the time costs the others nothing."""
+WAKE_PAUSE: Final = 5.0
+"""Seconds between two times that the success of one key wakes others that had failed for the same cause."""
 WOKEN_AT_ONCE: Final = 200
 """Keys per second that are tried again when the cause of their failure seems to have ended."""
+
+# --- Kopf ---
+
+KOPF_PAUSE: Final = 2.0
+"""Seconds before Kopf is started again after it ended by itself."""
+KOPF_BACKOFFS: Final = (0.1, 0.2, 0.5, *(1.0,) * 30)
+"""Seconds between its attempts to reach the API server; when they are used up, Kopf ends and is started again."""
+
+# --- the ledger ---
+
+LEDGER_PAUSE: Final = 1.0
+"""Seconds before a ledger that could not be read is read again."""
+LAST_WRITES: Final = 3.0
+"""Seconds for writing the ledger when the operator ends: a pod has 30 s, and others wait for the lease."""
 
 # --- comparing and health ---
 

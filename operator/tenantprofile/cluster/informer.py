@@ -77,7 +77,7 @@ class Informer(Generic[T]):
         self.unheard = 0
         """Changes that a resync found, and no watch event had brought."""
         self.body: Object | None = None
-        """During a call of `changed`: the object behind it, where there is one."""
+        """During a call of `changed`: the object as a list or an event showed it; None where a list lacked it."""
         self.is_new = False
         """During a call of `Store.read`: a watch has just said that the object was created."""
 
@@ -285,7 +285,7 @@ class Informer(Generic[T]):
         if kind == "DELETED":
             before = self.store.remove(key, version)
             if before is not None:
-                self._changed(key, before, None)
+                self._report(key, before, None, raw)
         elif kind != "BOOKMARK":
             self._put(raw, key, version, new=kind == "ADDED")
         return str(version)
@@ -327,12 +327,15 @@ class Informer(Generic[T]):
             # Whatever an object's author has thought of: it is about this object alone.
             self._cannot_read(unreadable(raw, str(error) or type(error).__name__))
             return False
+        self._report(key, before, self.store.get(key[1], key[0]), raw)
+        return True
+
+    def _report(self, key: Key, before: T | None, after: T | None, raw: Object) -> None:
         self.body = raw
         try:
-            self._changed(key, before, self.store.get(key[1], key[0]))
+            self._changed(key, before, after)
         finally:
             self.body = None
-        return True
 
     def _cannot_read(self, found: Undecodable) -> None:
         key = (found.namespace, found.name)

@@ -20,6 +20,7 @@ from tenantprofile.settings import (
     BUSY_RATE,
     FIRST_DELAY,
     LONGEST_DELAY,
+    WAKE_PAUSE,
     WOKEN_AT_ONCE,
 )
 
@@ -49,6 +50,7 @@ class WorkQueue:
         self._due: dict[str, tuple[float, Priority]] = {}
         self._failures: dict[str, int] = {}
         self._causes: dict[str, set[str]] = {}
+        self._woken: dict[str, float] = {}
         self._waiting: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque())
         self._alarm: asyncio.TimerHandle | None = None
         self._tokens: dict[str, tuple[float, float]] = {}
@@ -119,26 +121,31 @@ class WorkQueue:
         self.add_after(key, delay, self._active.get(key, Priority.LOW))
         return delay
 
-    def forget(self, key: str) -> None:
-        """A key has succeeded: its next failure starts from the shortest delay."""
+    def forget(self, key: str) -> set[str]:
+        """A key has succeeded: its next failure starts from the shortest delay. Why it had failed before."""
         if self._failures.pop(key, None) is None:
-            return
-        for cause in [cause for cause, keys in self._causes.items() if key in keys]:
+            return set()
+        causes = {cause for cause, keys in self._causes.items() if key in keys}
+        for cause in causes:
             self._causes[cause].discard(key)
             if not self._causes[cause]:
                 del self._causes[cause]
-
-    @property
-    def failed_causes(self) -> Iterable[str]:
-        """Why keys are waiting for another attempt."""
-        return tuple(self._causes)
+        return causes
 
     def wake_failed(self, cause: str) -> int:
-        """A key that had failed for this cause has succeeded: try the others now, a few at a time; how many."""
-        keys = self._causes.pop(cause, set())
-        for index, key in enumerate(sorted(keys)):
-            if key in self._due:
-                self.add_after(key, index / WOKEN_AT_ONCE, self._due[key][1])
+        """A key that had failed for this cause has succeeded: try the others now, a few at a time; how many.
+
+        For each cause at most once in WAKE_PAUSE seconds, so that one that comes and goes wakes nobody in vain.
+        """
+        now = self._clock()
+        if now < self._woken.get(cause, float("-inf")) + WAKE_PAUSE:
+            return 0
+        self._woken = {known: then for known, then in self._woken.items() if now < then + WAKE_PAUSE}
+        keys = [key for key in sorted(self._causes.get(cause, ())) if key in self._due]
+        if keys:
+            self._woken[cause] = now
+        for index, key in enumerate(keys):
+            self.add_after(key, index / WOKEN_AT_ONCE, self._due[key][1])
         return len(keys)
 
     async def get(self, lowest: Priority = Priority.LOW) -> tuple[str, Priority]:
