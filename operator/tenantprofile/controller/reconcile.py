@@ -140,6 +140,7 @@ class Reconciler:
 
     def _leave(self, run: Result, record: NamespaceRecord | None) -> Result:
         """A namespace that is gone or going: its objects are the namespace controller's to remove."""
+        self._board.begins(run.namespace)
         self._reporter.nothing(run.namespace)
         self._short_of_quota.discard(run.namespace)
         self._pending.forget(run.namespace)

@@ -34,8 +34,9 @@ from tenantprofile.rendering.parameters import resolve
 from tenantprofile.rendering.render import RenderError, render
 from tenantprofile.rendering.templates import Template
 
-_KEPT_RENDERINGS: Final = 16_384
-"""Per entry; a template that prints the namespace's name has one rendering per namespace."""
+_KEPT_RENDERINGS: Final = 50_000
+"""Per entry; a template that prints the namespace's name has one rendering per namespace, and a cache that is smaller
+than a cluster has namespaces renders all of them anew in every comparison. The renderings in use are kept anyway."""
 _NOWHERE: Final = NamespaceFacts("", {}, {})
 """For templates that use nothing of the namespace."""
 
