@@ -335,17 +335,16 @@ class Api:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         patience = max(settings.SLOW_AFTER, 10 * self._usual_write)
-        if namespace in self._slow:
-            slot.move_to(self._slow_slots)
+        if namespace in self._slow and slot.move_to(self._slow_slots):
             patience = settings.WRITE_DEADLINE
         self.writes += 1
         try:
-            async with asyncio.timeout(patience + 0.1) as limit:
+            async with asyncio.timeout(None) as limit:
 
                 def late() -> None:
                     self._slow[namespace] = time.monotonic() + settings.SLOW_FOR
-                    if slot.move_to(self._slow_slots):
-                        limit.reschedule(begun + settings.WRITE_DEADLINE)
+                    moved = slot.move_to(self._slow_slots)
+                    limit.reschedule(begun + settings.WRITE_DEADLINE if moved else loop.time())
 
                 timer = loop.call_later(patience, late)
                 try:
