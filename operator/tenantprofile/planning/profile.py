@@ -77,7 +77,8 @@ class Profile:
 
 def parse_profile(raw: Mapping[str, Any]) -> Profile:
     """A TenantProfile object, as the API server or a file gives it. Raises ProfileError with all complaints."""
-    metadata = raw.get("metadata") or {}
+    found = raw.get("metadata")
+    metadata: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     name = str(metadata.get("name") or "")
     complaints: list[str] = []
     if not _DNS_SUBDOMAIN.fullmatch(name) or len(name) > MAX_LABEL_VALUE:
