@@ -32,6 +32,7 @@ from tenantprofile.cluster.transport import (
     TransportError,
 )
 from tenantprofile.names import API_VERSION, FIELD_MANAGER
+from tenantprofile.policy import protobuf
 from tenantprofile.settings import HEDGES, MISSING_NAMESPACE_WAIT
 
 __all__ = ["HEDGES", "Api", "ApiError", "Concern", "Gone", "Listed", "Object", "Undecodable", "policies_in"]
@@ -80,6 +81,8 @@ class Api:
         self._writable = asyncio.Event()
         self._writable.set()
         self.writes = 0
+        self.takes_protobuf = self._own is not None
+        """Whether bodies may be in the API server's own format; what stands in for the network reads JSON."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each write but those of the lease: whether it is still ours to make."""
 
@@ -269,7 +272,10 @@ class Api:
         control: bool = False,
     ) -> Object:
         data = body if isinstance(body, bytes) else orjson.dumps(body)
-        target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}"
+        if data.startswith(protobuf.MAGIC):
+            content_type = protobuf.CONTENT_TYPE
+        # Unknown fields are no news to who has written them, and looking for them costs the API server time.
+        target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
         if control:
             self.writes += 1
             return await self._request(method, target, data=data, content_type=content_type, control=True)
