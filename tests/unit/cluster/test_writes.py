@@ -239,7 +239,7 @@ async def test_a_namespace_is_not_slow_any_more_once_a_write_is_answered(
     api = Api(hanging.transport)
     api._usual_write = 0.0
     write = asyncio.ensure_future(api.create(policies_in("bad"), b"{}"))
-    while "bad" not in api._slow:
+    while policies_in("bad") not in api._slow:
         await asyncio.sleep(0.001)
     hanging.release.set()
     assert await write == {}
