@@ -57,9 +57,9 @@ def resolve(
         **{key: value for key, value in profile_parameters.items() if key in known},
         **entry_parameters,
     }
-    resolved: dict[str, Any] = with_defaults(schema, merged)
     try:
         with charged_validation():
+            resolved: dict[str, Any] = with_defaults(schema, merged)
             found = list(islice(_findings(template, resolved), MAX_FINDINGS))
     except ValidationCostError as error:
         raise RenderError("InvalidParameters", template.name, template.source, str(error)) from None
