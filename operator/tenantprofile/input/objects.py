@@ -141,8 +141,8 @@ def _documents(text: str, source: str) -> list[Document]:
     if text.lstrip()[:1] == "{":
         try:
             data = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-        except ValueError:
-            pass  # several documents, or a mistake: the YAML reader tells where
+        except (ValueError, RecursionError):
+            pass  # several documents, a mistake, or nested too deeply: the YAML reader tells where
         else:
             return [Document(data, _LazyPositions(text, source), source)]
     return read_documents(text, source)

@@ -21,7 +21,8 @@ from jsonschema._utils import equal
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
-from tenantprofile.policy.findings import Path, field_path, nearest
+from tenantprofile.input.nesting import deeper_than
+from tenantprofile.policy.findings import Path, field_path, nearest, shown
 from tenantprofile.rendering.formats import CHECKER, FORMATS
 
 _MAPS_OF_SCHEMAS: Final = ("properties", "patternProperties")
@@ -38,6 +39,8 @@ _KEYWORDS: Final = _PLAIN | frozenset((*_MAPS_OF_SCHEMAS, *_LISTS_OF_SCHEMAS, *_
 _MAX_DEPTH: Final = 30
 MAX_SUBSCHEMAS: Final = 500
 """Schemas within a schema; the largest built-in template has 20."""
+MAX_SIZE: Final = 20_000
+"""Values in a schema, with texts counted as one for each 50 characters."""
 MAX_PATTERN: Final = 1000
 """Characters of a pattern."""
 MAX_PATTERN_MEMORY: Final = 1 << 20
@@ -224,19 +227,11 @@ def make_validator(schema: Any) -> Validator:
 
 def _check_size(schema: Mapping[str, Any]) -> None:
     """Refuse what is nested too deeply to be walked, before anything walks it. Raises ParameterSchemaError."""
-    values, stack = 0, [(0, schema)]  # type: tuple[int, list[tuple[int, Any]]]
-    while stack:
-        depth, value = stack.pop()
-        parts = (
-            list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-        )
-        values += len(parts)
-        if depth > 2 * _MAX_DEPTH + MAX_DEFAULT_LEVELS or values > 20_000:
-            raise ParameterSchemaError(
-                (),
-                f"nested deeper than {2 * _MAX_DEPTH + MAX_DEFAULT_LEVELS} levels, or more than 20000 values",
-            )
-        stack.extend((depth + 1, part) for part in parts)
+    levels = 2 * _MAX_DEPTH + MAX_DEFAULT_LEVELS
+    if (path := deeper_than(schema, levels)) is not None:
+        raise ParameterSchemaError(path[:6], f"nested deeper than {levels} levels")
+    if _size(schema) > MAX_SIZE:
+        raise ParameterSchemaError((), f"more than {MAX_SIZE} values, or as much text")
 
 
 def _check_pattern(pattern: Any, path: Path) -> None:
@@ -310,6 +305,8 @@ def _translate(schema: Any, path: Path, depth: int) -> dict[str, Any]:
             made[keyword] = [_translate(part, (*here, i), depth + 1) for i, part in enumerate(value)]
         elif keyword in _SCHEMAS and not isinstance(value, bool):
             made[keyword] = _translate(value, here, depth + 1)
+        elif keyword == "format" and not isinstance(value, str):
+            raise ParameterSchemaError(here, f"found {shown(value)}; expected the name of a format")
         elif keyword == "format" and value not in FORMATS:
             # Formats of OpenAPI itself (int32, date-time, ...) are notes to the reader there too.
             continue
