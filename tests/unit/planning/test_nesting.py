@@ -9,7 +9,7 @@ import pytest
 
 from tenantprofile.input.documents import DocumentError, read_documents
 from tenantprofile.input.nesting import deeper_than
-from tenantprofile.input.objects import ObjectError, read_text
+from tenantprofile.input.objects import read_text
 from tenantprofile.planning.profile import MAX_LEVELS, ProfileError, parse_profile
 from tenantprofile.rendering.errors import RenderError
 from tenantprofile.rendering.parameters import resolve
