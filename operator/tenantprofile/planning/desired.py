@@ -32,7 +32,7 @@ from tenantprofile.planning.profile import PolicyEntry, Profile
 from tenantprofile.policy import protobuf
 from tenantprofile.policy.findings import nearest
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
-from tenantprofile.rendering.parameters import resolve
+from tenantprofile.rendering.parameters import few_values, resolve
 from tenantprofile.rendering.render import RenderError, render
 from tenantprofile.rendering.templates import Template
 
@@ -292,6 +292,10 @@ class _EntryPlan:
         if oldest is not None:
             oldest._previous = None
         self._template = templates.get(entry.template)
+        # The operator's own templates are trusted, and cost next to nothing but for very many parameters.
+        self._elsewhere = self._template is not None and not (
+            self._template.built_in and few_values(profile.parameters, entry.parameters)
+        )
         self._failed: Refusal | None = None
         self.uses: frozenset[str] = frozenset()
         if self._template is not None:
@@ -325,7 +329,7 @@ class _EntryPlan:
         """Let a Renderer render a template that is not the operator's own; see ProfilePlan.prepare."""
         template = self._template
         facts = namespace if self.uses else _NOWHERE
-        if template is not None and not template.built_in and self._failed is None and facts is not None:
+        if template is not None and self._elsewhere and self._failed is None and facts is not None:
             key = self._key(facts)
             if key not in self._kept:
                 profile = ProfileFacts(self._profile.name, self._profile.parameters)
