@@ -1,0 +1,142 @@
+"""One cluster with its operators: the real classes of the operator over the model, and a judge who watches."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, Final
+
+from model.loop import VirtualLoop
+from model.network import Network
+from model.objects import Object
+from model.server import ModelServer
+from tenantprofile.cluster.api import Api
+from tenantprofile.controller.operator import Settings, _Operator
+
+SYSTEM: Final = "tenantprofile-system"
+
+
+class ModelOperator(_Operator):
+    """The process as it is, but for Kopf, which handles signals alone."""
+
+    async def _kopf(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Instance:
+    """A running operator, its network and the objects that a test looks at."""
+
+    def __init__(self, world: World, identity: str, **settings: Any) -> None:
+        self.network = Network(world.server, identity)
+        with world.loop._clock():
+            self.operator = ModelOperator(
+                Settings(identity=identity, probe_port=0, workers=4, connections=16, **settings),
+                None,  # type: ignore[arg-type]
+                Api(self.network, connections=16),
+            )
+        self.task: asyncio.Task[None] = world.loop.create_task(self.operator.run())
+
+    @property
+    def controller(self) -> Any:
+        return self.operator._controller
+
+    @property
+    def ready(self) -> bool:
+        return self.operator._may_write.is_set()
+
+
+class World:
+    """A model server, a loop with virtual time, and any number of operators."""
+
+    def __init__(self) -> None:
+        random.seed(1)
+        self.loop = VirtualLoop()
+        self.server = ModelServer(self.loop.time)
+        self.instances: list[Instance] = []
+
+    def start(self, identity: str = "operator", **settings: Any) -> Instance:
+        instance = Instance(self, identity, **settings)
+        self.instances.append(instance)
+        return instance
+
+    def stop(self, instance: Instance, *, crash: bool = False) -> None:
+        """End an operator; `crash`: its last requests do not arrive."""
+        if crash:
+            instance.network.down = True
+        instance.network.open()
+        instance.task.cancel()
+        self.loop.run(asyncio.wait([instance.task], timeout=30))
+        self.instances.remove(instance)
+
+    def run_for(self, seconds: float) -> None:
+        """Let virtual time pass; an operator that ended by itself is an error."""
+        self.loop.run_for(seconds)
+        for instance in self.instances:
+            if instance.task.done():
+                instance.task.result()
+                raise AssertionError("the operator has ended by itself")
+
+    def end(self) -> None:
+        self.loop.end()
+
+    # --- people ---
+
+    def namespace(self, name: str, **labels: str) -> Object:
+        body = {"metadata": {"name": name, "labels": labels or {"tenant": "yes"}}}
+        return self.server.create("namespaces", body)
+
+    def relabel(self, name: str, **labels: str | None) -> None:
+        self.server.patch("namespaces", name, {"metadata": {"labels": labels}})
+
+    def profile(self, name: str = "p", *entries: Any, **spec: Any) -> Object:
+        """Create a profile, or replace its spec."""
+        policies = [{"template": e} if isinstance(e, str) else e for e in entries or ("default-deny",)]
+        selector = {"matchLabels": {"tenant": "yes"}}
+        whole = {"namespaceSelector": selector, "policies": policies, **spec}
+        body = {
+            "apiVersion": "tenantprofile.dev/v1alpha1",
+            "kind": "TenantProfile",
+            "metadata": {"name": name},
+            "spec": whole,
+        }
+        known = self.server.get("tenantprofiles", name)
+        if known is None:
+            return self.server.create("tenantprofiles", body)
+        known["spec"] = whole
+        return self.server.request("PUT", f"/apis/tenantprofile.dev/v1alpha1/tenantprofiles/{name}", known)
+
+    def template(self, name: str, text: str) -> Object:
+        spec = {"description": "of a test", "template": text}
+        known = self.server.get("policytemplates", name)
+        if known is None:
+            return self.server.create("policytemplates", {"metadata": {"name": name}, "spec": spec})
+        return self.server.patch("policytemplates", name, {"spec": spec})
+
+    # --- what there is ---
+
+    def policies(self, namespace: str) -> dict[str, Object]:
+        return {name: body for (_, name), body in self.server.all("networkpolicies", namespace).items()}
+
+    def names(self, namespace: str) -> set[str]:
+        return set(self.policies(namespace))
+
+    def status(self, name: str = "p") -> Object:
+        profile = self.server.get("tenantprofiles", name)
+        assert profile is not None
+        found: Object = profile.get("status") or {}
+        return found
+
+    def condition(self, kind: str, name: str = "p") -> str:
+        for condition in self.status(name).get("conditions", []):
+            if condition["type"] == kind:
+                return str(condition["status"])
+        return "none"
+
+    def is_ready(self, name: str = "p") -> bool:
+        """What `kubectl wait --for=condition=Ready` with a look at observedGeneration says."""
+        profile = self.server.get("tenantprofiles", name)
+        assert profile is not None
+        status = profile.get("status") or {}
+        return self.condition("Ready", name) == "True" and (
+            status.get("observedGeneration") == profile["metadata"]["generation"]
+        )
