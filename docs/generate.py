@@ -280,7 +280,7 @@ def _example(template: Template, example: Example) -> tuple[str, str, str]:
     labels = dict(example.namespace_labels)
     facts = NamespaceFacts("team-a", labels)
     parameters = resolve(template, {}, example.parameters)
-    spec = render(template, parameters, facts, ProfileFacts("example")).spec
+    spec = render(template, parameters, facts, ProfileFacts("example"))
     first = {key: spec[key] for key in ("podSelector", "policyTypes") if key in spec}
     entry: dict[str, Any] = {"template": template.name}
     if example.parameters:

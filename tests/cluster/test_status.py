@@ -162,7 +162,7 @@ def test_a_template_that_cannot_be_compiled_names_its_line(world: World) -> None
     condition = eventually(
         lambda: world.client.get(f"{TEMPLATES}/{world.tag}-own")["status"]["conditions"][0]
     )
-    assert condition["reason"] == "InvalidTemplate"
+    assert condition["reason"] == "TemplateInvalid"
     assert f"{world.tag}-own:2" in condition["message"]
 
 

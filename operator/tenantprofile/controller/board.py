@@ -15,6 +15,7 @@ from typing import Final
 from tenantprofile.cluster.api import PROFILES, TEMPLATES, Api, ApiError
 from tenantprofile.controller.state import ProfileRecord, State, TemplateRecord
 from tenantprofile.planning import status as standing
+from tenantprofile.planning.desired import Renderer
 from tenantprofile.planning.status import Condition, Drift, Outcome, Problem, Tally
 
 logger = logging.getLogger(__name__)
@@ -26,11 +27,13 @@ INTERVAL: Final = 1.0
 class StatusBoard:
     """Tallies of all profiles, and the task that publishes them."""
 
-    def __init__(self, api: Api, state: State) -> None:
+    def __init__(self, api: Api, state: State, renderer: Renderer) -> None:
         self._api = api
+        self._renderer = renderer
         self._state = state
         self._tallies: dict[str, Tally] = {}
         self._profiles_of: dict[str, tuple[str, ...]] = {}
+        self._overtaken: set[str] = set()
         self._dirty: set[str] = set()
         self._dirty_templates: set[str] = set()
         self._wakeup = asyncio.Event()
@@ -54,9 +57,16 @@ class StatusBoard:
             self._profiles_of[namespace] = tuple(outcomes)
         else:
             self._profiles_of.pop(namespace, None)
+        if namespace in self._overtaken:
+            self.pending(namespace)
+
+    def begins(self, namespace: str) -> None:
+        """A pass over a namespace begins: what is noticed from here on makes its outcome old."""
+        self._overtaken.discard(namespace)
 
     def pending(self, namespace: str) -> None:
         """A namespace is to be looked at again: what was found there before does not count until then."""
+        self._overtaken.add(namespace)
         for name in self._profiles_of.get(namespace, ()):
             tally = self._tallies.get(name)
             if tally is not None and tally.pending(namespace):
@@ -134,6 +144,8 @@ class StatusBoard:
         for name in profiles:
             record = self._state.profiles.get(name)
             if record is not None:
+                if record.plan is not None:
+                    await record.plan.prepare(self._renderer)
                 before, status = record.status, self._status(record)
                 if status == before:
                     continue

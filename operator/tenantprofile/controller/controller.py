@@ -156,6 +156,8 @@ class Controller:
         name = key[1]
         if before is not None and after is not None and _same_namespace(before, after):
             return
+        if before is not None and (after is None or after.uid != before.uid):
+            self._ledger.forget_namespace(before.uid)
         # The selected counts of profiles follow the namespaces; which profiles differ is cheap to ask.
         for profile in self._state.profiles.values():
             if profile.profile is not None and any(
@@ -240,7 +242,9 @@ class Controller:
     def _replan(self, record: ProfileRecord, before: ProfileRecord | None) -> None:
         previous = before.plan if before is not None else None
         if record.profile is not None:
-            record.plan = ProfilePlan(record.profile, self._state.usable_templates(), previous)
+            record.plan = ProfilePlan(
+                record.profile, self._state.usable_templates(), previous, self._state.unusable_templates()
+            )
         self._board.renew(record.name)
         for plan in (previous, record.plan):
             if plan is not None:

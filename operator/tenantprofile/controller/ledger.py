@@ -76,6 +76,11 @@ class Ledger:
         self._dirty.add(SHARDS[0])
         self._wakeup.set()
 
+    def write_all(self) -> None:
+        """What is stored may be older than what is known: write all of it."""
+        self._dirty.update(SHARDS)
+        self._wakeup.set()
+
     def keep_only(self, namespace_uids: Iterable[str]) -> None:
         """These are all namespaces that exist; what is known of others is dropped."""
         for uid in self._owned.keys() - set(namespace_uids):

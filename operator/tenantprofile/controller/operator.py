@@ -31,6 +31,7 @@ from tenantprofile.controller.policies import PolicyCache
 from tenantprofile.controller.probes import ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
+from tenantprofile.controller.renderer import ProcessRenderer
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
 from tenantprofile.settings import KOPF_PAUSE, LAST_WRITES, LEDGER_PAUSE
@@ -70,12 +71,21 @@ class _Operator:
         self._state = State(operator_namespace=settings.namespace)
         policies = PolicyCache()
         self._queue = WorkQueue(clock)
-        self._board = StatusBoard(api, self._state)
+        self._renderer = ProcessRenderer()
+        self._board = StatusBoard(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
         self._ledger = Ledger(api, settings.namespace)
         self._seal = Seal()
         self._reconciler = Reconciler(
-            api, self._state, policies, self._ledger, self._seal, self._board, self._events, clock
+            api,
+            self._state,
+            policies,
+            self._ledger,
+            self._seal,
+            self._renderer,
+            self._board,
+            self._events,
+            clock,
         )
         self._controller = Controller(
             api,
@@ -97,6 +107,7 @@ class _Operator:
             clock=clock,
         )
         self._leads = not settings.leader_election
+        self._has_ledger = False
         self._may_write = asyncio.Event()
         self._turn = asyncio.Event()
 
@@ -112,7 +123,7 @@ class _Operator:
             problems=(
                 *(informer.problem for informer in informers),
                 self._lease.problem if self._settings.leader_election else lambda: None,
-                lambda: self._ledger.problem,
+                lambda: self._ledger.problem if self._settings.leader_election else None,
             ),
         )
         probes = ProbeServer(
@@ -158,6 +169,7 @@ class _Operator:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await self._renderer.stop()
             await probes.stop()
 
     def _synced(self, complete: bool) -> None:
@@ -168,6 +180,7 @@ class _Operator:
 
     def _leading_changed(self, leads: bool) -> None:
         self._leads = leads
+        self._has_ledger = False
         self._may_write.clear()
         self._turn.set()
 
@@ -177,6 +190,12 @@ class _Operator:
             await self._turn.wait()
             self._turn.clear()
             if not (self._leads and self._state.complete):
+                continue
+            if self._has_ledger:
+                # Everything was read anew in the middle of a term: the API server may have gone back in time, and
+                # what this operator knows of its own policies is newer than what is stored.
+                self._ledger.write_all()
+                self._may_write.set()
                 continue
             try:
                 await self._seal.load(self._api, self._settings.namespace)
@@ -192,6 +211,7 @@ class _Operator:
                 self._reconciler.enter_what_is_there()
             self._ledger.keep_only(record.uid for record in self._state.namespaces.values())
             if self._leads:
+                self._has_ledger = True
                 self._may_write.set()
 
     async def _keep_ledger(self) -> None:

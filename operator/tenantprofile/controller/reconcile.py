@@ -24,7 +24,7 @@ from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, ProfileRecord, State
-from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal
+from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal, Renderer
 from tenantprofile.planning.drift import change, last_manager
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.plan import Create, Delete, Plan, Write, plan
@@ -53,6 +53,7 @@ class Reconciler:
         policies: Policies,
         ledger: Ledger,
         seal: Seal,
+        renderer: Renderer,
         board: StatusBoard,
         events: EventRecorder,
         clock: Callable[[], float],
@@ -62,8 +63,11 @@ class Reconciler:
         self._policies = policies
         self._ledger = ledger
         self._seal = seal
+        self._renderer = renderer
+        self._board = board
         self._clock = clock
         self._contention = Contention()
+        self._short_of_quota: set[str] = set()
         self._pending = PendingDrift()
         self._reporter = Reporter(state, board, events)
         self._applier = Applier(api, state, policies, ledger, seal, self._pending, self._reporter)
@@ -101,7 +105,10 @@ class Reconciler:
         record = self._state.namespaces.get(namespace)
         if record is None or record.terminating:
             return self._leave(run, record)
+        self._board.begins(namespace)
         plans = self._state.plans(record.facts)
+        for profile_plan in plans:
+            await profile_plan.prepare(self._renderer, record.facts)
         found = self._policies.in_namespace(namespace)
         owned = self._owned(record, found)
         if plans or found or owned:
@@ -133,7 +140,9 @@ class Reconciler:
 
     def _leave(self, run: Result, record: NamespaceRecord | None) -> Result:
         """A namespace that is gone or going: its objects are the namespace controller's to remove."""
+        self._board.begins(run.namespace)
         self._reporter.nothing(run.namespace)
+        self._short_of_quota.discard(run.namespace)
         self._pending.forget(run.namespace)
         self._applier.forget(run.namespace)
         if record is not None:
@@ -243,7 +252,9 @@ class Reconciler:
         for policy in steps.conflicts:
             self._applier.conflict(run, policy)
         written: list[Create] = []
-        for phase in steps.writes:
+        # Where a quota was short before, the denies go first: an allowance would take the place that becomes free.
+        phases = steps.writes[::-1] if run.namespace in self._short_of_quota else steps.writes
+        for phase in phases:
             writes = [write for write in phase if self._may_write(run, write, demand.reporting)]
             await self._each(self._write(run, record, write, demand, written) for write in writes)
             if run.going:
@@ -309,8 +320,8 @@ class Reconciler:
     ) -> None:
         """Where a quota does not admit everything, the deny is among what stands.
 
-        Allowances are written first, so the quota may be used up by them: one that this very pass has created
-        goes again, and its problem says why.
+        Allowances are written first, so the quota may be used up by them: one of the operator's own goes again, and
+        its problem says why. The place may become free later only, when the quota has been counted anew.
         """
         refused = {
             (profile, problem.policy)
@@ -318,30 +329,34 @@ class Reconciler:
             for problem in problems
             if problem.reason == "QuotaExceeded"
         }
-        for write in (write for phase in steps.writes for write in phase if isinstance(write, Create)):
-            desired = write.desired
-            if not desired.closes or (desired.profile, desired.entry) not in refused:
-                continue
-            spare = next((create for create in reversed(written) if not create.desired.closes), None)
-            if spare is None:
-                return
-            written.remove(spare)
-            seen = self._policies.in_namespace(run.namespace).get(spare.desired.name)
-            if seen is None or not await self._applier.delete(run, record, Delete(spare.desired.name, seen)):
-                return
-            profile = spare.desired.profile
-            run.ready[profile] = run.ready.get(profile, 1) - 1
-            run.problem(
-                profile,
-                spare.desired.entry,
-                "QuotaExceeded",
-                "the namespace's quota does not admit every policy; this one makes room for"
-                f" {desired.name}, which denies. Raise count/networkpolicies.networking.k8s.io",
-            )
-            run.problems[desired.profile] = [
-                problem for problem in run.problems[desired.profile] if problem.policy != desired.entry
-            ]
-            await self._write(run, record, write, demand, written)
+        if not refused:
+            self._short_of_quota.discard(run.namespace)
+            return
+        self._short_of_quota.add(run.namespace)
+        writes = [write for phase in steps.writes for write in phase if isinstance(write, Create)]
+        deny = next(
+            (w for w in writes if w.desired.closes and (w.desired.profile, w.desired.entry) in refused), None
+        )
+        standing = [*steps.holding, *(create.desired for create in written)]
+        spare = next((policy for policy in reversed(standing) if not policy.closes), None)
+        seen = self._policies.in_namespace(run.namespace).get(spare.name) if spare is not None else None
+        if deny is None or spare is None or seen is None:
+            return
+        if not await self._applier.delete(run, record, Delete(spare.name, seen)):
+            return
+        run.ready[spare.profile] = run.ready.get(spare.profile, 1) - 1
+        run.problem(
+            spare.profile,
+            spare.entry,
+            "QuotaExceeded",
+            "the namespace's quota does not admit every policy; this one was deleted to make room for"
+            f" {deny.desired.name}, which denies. Raise count/networkpolicies.networking.k8s.io",
+        )
+        before = run.problems[deny.desired.profile]
+        run.problems[deny.desired.profile] = [
+            problem for problem in before if problem.policy != deny.desired.entry
+        ]
+        await self._write(run, record, deny, demand, written)
 
     def _may_remove(self, run: Result, removal: Delete, selecting: set[str]) -> bool:
         """Whether everything that a removal waits for stands.

@@ -101,6 +101,9 @@ class Reporter:
         outcomes = {}
         for plan in plans:
             name = plan.profile.name
+            current = self._state.profiles.get(name)
+            if current is None or current.plan is not plan:
+                continue  # another form is wanted meanwhile, and the namespace is looked at again for it
             problems = _sorted(run.problems.get(name, ()))
             outcomes[name] = Outcome(
                 len(plan.profile.entries), run.ready.get(name, 0), problems, True, standing.get(name, 0)

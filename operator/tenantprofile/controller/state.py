@@ -113,6 +113,10 @@ class State:
         own = {r.name: r.template for r in self.templates.values() if r.template is not None}
         return {**own, **builtin_templates()}
 
+    def unusable_templates(self) -> dict[str, str]:
+        """Why PolicyTemplates that exist cannot be used, by name."""
+        return {r.name: r.message for r in self.templates.values() if r.template is None}
+
     def plans(self, namespace: NamespaceFacts) -> list[ProfilePlan]:
         """The plans of all profiles that select a namespace."""
         return [
@@ -173,5 +177,5 @@ def template_record(raw: Mapping[str, Any]) -> TemplateRecord:
     try:
         record.template = load_policy_template(raw)
     except TemplateError as error:
-        record.reason, record.message = "InvalidTemplate", str(error)
+        record.reason, record.message = "TemplateInvalid", str(error)
     return record

@@ -230,12 +230,12 @@ def _concat(value: Iterable[Any]) -> str:
 FILTERS: Final[dict[str, Any]] = {
     "default": JINJA_FILTERS["default"],
     "dictsort": bounded(lambda value: [list(pair) for pair in sorted(_map(value).items())]),
-    "first": _first,
-    "int": _integer,
+    "first": bounded(_first),
+    "int": bounded(_integer),
     "items": bounded(_items),
     "join": bounded(_join),
-    "last": _last,
-    "length": _length,
+    "last": bounded(_last),
+    "length": bounded(_length),
     "list": bounded(sequence),
     "lower": bounded(lambda value: _string(value).lower()),
     "map": _over_items("map"),
@@ -254,7 +254,7 @@ FILTERS: Final[dict[str, Any]] = {
     "$each": _each,
     "$endswith": bounded(lambda value, end: _string(value).endswith(_string(end))),
     "$fail": _fail,
-    "$get": _get,
+    "$get": bounded(_get),
     "$items": bounded(_items),
     "$keys": bounded(lambda value: list(_map(value))),
     "$lower": bounded(lambda value: _string(value).lower()),
@@ -269,8 +269,16 @@ FILTERS: Final[dict[str, Any]] = {
 }
 
 
-def _covers_all_addresses(value: Any) -> bool:
+_COST_OF_A_RANGE: Final = 20
+"""What parsing and sorting an address range costs, in values."""
+
+
+@pass_context
+def _covers_all_addresses(context: Context, value: Any) -> bool:
     """Whether address ranges together are all of IPv4 or all of IPv6, also when written in halves."""
+    budget = budget_of(context)
+    budget.charge(value)
+    budget.nodes(_COST_OF_A_RANGE * len(sequence(value)))
     return cover_a_family(part for part in sequence(value) if isinstance(part, str))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from jsonschema import ValidationError
@@ -10,7 +11,7 @@ from jsonschema import ValidationError
 from tenantprofile.policy.findings import Finding, Path, Rule, nearest, shown
 from tenantprofile.rendering.errors import RenderError
 from tenantprofile.rendering.formats import FORMATS
-from tenantprofile.rendering.schema import with_defaults
+from tenantprofile.rendering.schema import ValidationCostError, charged_validation, with_defaults
 from tenantprofile.rendering.templates import Template
 
 PARAMETER: Final = Rule(
@@ -25,6 +26,8 @@ PARAMETER: Final = Rule(
 
 MAX_VALUES: Final = 20_000
 MAX_LEVELS: Final = 40
+MAX_FINDINGS: Final = 50
+"""What is wrong with one set of parameters is told up to here."""
 
 _TYPES: Final = {
     "object": "a map",
@@ -55,7 +58,12 @@ def resolve(
         **entry_parameters,
     }
     resolved: dict[str, Any] = with_defaults(schema, merged)
-    findings = sorted(_findings(template, resolved), key=lambda finding: [str(step) for step in finding.path])
+    try:
+        with charged_validation():
+            found = list(islice(_findings(template, resolved), MAX_FINDINGS))
+    except ValidationCostError as error:
+        raise RenderError("InvalidParameters", template.name, template.source, str(error)) from None
+    findings = sorted(found, key=lambda finding: [str(step) for step in finding.path])
     if findings:
         raise RenderError("InvalidParameters", template.name, template.source, findings=findings)
     return resolved
