@@ -65,5 +65,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def _clock(self) -> Iterator[None]:
-        with mock.patch.object(time, "monotonic", lambda: self.now):
+        with mock.patch.object(time, "monotonic", self.time):
             yield

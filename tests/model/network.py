@@ -59,10 +59,10 @@ class Network:
         self.pending: list[Gate] = []
         self.faults: list[Fault] = []
         self.down = False
-        self.delivered: dict[str, int] = {}
-        """By resource: the revision of the last event that a watch has brought."""
-        self.read: dict[str, int] = {}
-        """By path of a single object: the revision at which it was last read."""
+        self.delivered: list[tuple[int, str, int]] = []
+        """The server's revision, a resource, and the revision of the event that a watch brought at that time."""
+        self.reads: list[tuple[int, str]] = []
+        """The server's revision, and the path that was read at that time."""
         self.requests: list[Request] = []
         """All that have taken effect or been refused."""
         self.silent = False
@@ -114,7 +114,7 @@ class Network:
         control: bool = False,
     ) -> Answer:
         """See Transport."""
-        request = Request.of(method, path, body, headers, self.actor)
+        request = Request.of(method, path, body, headers, self.actor, self.server.revision)
         travel = asyncio.ensure_future(self._travel(request))
         self._travelling.add(travel)
         travel.add_done_callback(self._arrived)
@@ -143,7 +143,7 @@ class Network:
     async def _effect(self, request: Request) -> Answer:
         self.requests.append(request)
         if request.method == "GET":
-            self.read[request.path] = self.server.revision
+            self.reads.append((self.server.revision, request.path))
         try:
             try:
                 return Answer(200, {}, json.dumps(self.server.handle(request)).encode())
@@ -180,7 +180,7 @@ class Network:
     @asynccontextmanager
     async def stream(self, path: str, *, headers: Mapping[str, str], silence: float) -> AsyncIterator[Stream]:
         """See Transport."""
-        request = Request.of("GET", path, None, headers, self.actor)
+        request = Request.of("GET", path, None, headers, self.actor, self.server.revision)
         self._refuse_if_down(request)
         await self._gate("request", request, f"watch {request.path}")
         self._refuse_if_down(request)
@@ -264,7 +264,7 @@ class _WatchStream:
                 raise TransportError(f"{self._request.path}: silent for {self._silence:.0f} s") from error
             self._check()
             self._position = revision
-            self._network.delivered[self.plural] = revision
+            self._network.delivered.append((self._network.server.revision, self.plural, revision))
             heard = loop.time()
             yield _line(event)
 

@@ -37,6 +37,15 @@ class Change:
     after: Object | None
     actor: str
     at: float
+    sent: int
+    """The revision at which its request was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """In the history: from here on these are the objects."""
+
+    objects: Mapping[Key, Object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +58,12 @@ class Request:
     content_type: str = "application/json"
     actor: str = "operator"
     query: Mapping[str, str] = field(default_factory=dict)
+    sent: int = -1
+    """The revision at which it was sent; -1 for one that is answered at once."""
 
     @classmethod
     def of(
-        cls, method: str, target: str, body: bytes | None, headers: Mapping[str, str], actor: str
+        cls, method: str, target: str, body: bytes | None, headers: Mapping[str, str], actor: str, sent: int
     ) -> Request:
         """From what goes over the wire."""
         split = urlsplit(target)
@@ -60,7 +71,7 @@ class Request:
         content = {name.lower(): value for name, value in headers.items()}.get(
             "content-type", "application/json"
         )
-        return cls(method, split.path, json.loads(body) if body else None, content, actor, query)
+        return cls(method, split.path, json.loads(body) if body else None, content, actor, query, sent)
 
 
 class Refused(Exception):
@@ -116,7 +127,7 @@ class ModelServer:
         self.clock = clock
         self.revision = 1000
         self.objects: dict[Key, Object] = {}
-        self.history: list[Change] = []
+        self.history: list[Change | Restored] = []
         """Everything that has ever happened, restores or not."""
         self._log: list[Change] = []
         """What etcd knows."""
@@ -130,6 +141,7 @@ class ModelServer:
         """Whether a watch from a compacted revision gets the 410 as an ERROR event, or as the answer's code."""
         self._pages: dict[int, dict[Key, Object]] = {}
         self._uids = itertools.count(1)
+        self._sent = -1
         self.epoch = 0
         """Counts restores: a watch of an older one is dead."""
         for name in ("default", "kube-system", "tenantprofile-system"):
@@ -194,6 +206,7 @@ class ModelServer:
         self.revision, objects = backup[0], dict(backup[1])
         self.objects = objects
         self._log = []
+        self.history.append(Restored(objects))
         self.compacted = self.revision
         self._pages.clear()
         self.epoch += 1
@@ -263,6 +276,13 @@ class ModelServer:
 
     def handle(self, request: Request) -> Object:
         """One request, which takes effect now; the answer's object. Raises Refused and Hangs."""
+        self._sent = request.sent
+        try:
+            return self._handle(request)
+        finally:
+            self._sent = -1
+
+    def _handle(self, request: Request) -> Object:
         if request.path == "/version":
             return {"major": "1", "minor": "36", "gitVersion": "v1.36.3"}
         kind, namespace, name, sub = self._route(request.path)
@@ -642,7 +662,8 @@ class ModelServer:
         else:
             after["metadata"]["resourceVersion"] = str(self.revision)
             self.objects[key] = after
-        change = Change(self.revision, key, before, after, actor, self.clock())
+        sent = self.revision - 1 if self._sent < 0 else self._sent
+        change = Change(self.revision, key, before, after, actor, self.clock(), sent)
         self.history.append(change)
         self._log.append(change)
         for listener in list(self.listeners):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 from typing import Any, Final
 
+from model.judge import PROFILE, Judge, names_of, wanted
 from model.loop import VirtualLoop
 from model.network import Network
 from model.objects import Object
@@ -53,10 +55,12 @@ class World:
         self.loop = VirtualLoop()
         self.server = ModelServer(self.loop.time)
         self.instances: list[Instance] = []
+        self.networks: dict[str, Network] = {}
 
     def start(self, identity: str = "operator", **settings: Any) -> Instance:
         instance = Instance(self, identity, **settings)
         self.instances.append(instance)
+        self.networks[identity] = instance.network
         return instance
 
     def stop(self, instance: Instance, *, crash: bool = False) -> None:
@@ -78,6 +82,55 @@ class World:
 
     def end(self) -> None:
         self.loop.end()
+
+    def judge(self) -> None:
+        """Nothing was done wrong on the way."""
+        complaints = Judge(self.server, self.networks).complaints()
+        assert not complaints, "\n".join(complaints)
+
+    def drain(self, seconds: float = 400.0) -> None:
+        """Nothing stands in the way any more, and time passes: longer than the longest back-off."""
+        self.server.webhooks.clear()
+        self.server.quotas.clear()
+        for instance in self.instances:
+            instance.network.down = instance.network.silent = False
+            instance.network.faults.clear()
+            instance.network.open()
+        self.run_for(seconds)
+
+    def assert_converged(self, *, taken: Iterable[tuple[str, str]] = ()) -> None:
+        """Cache and server are equal, and every namespace holds what it should; `taken`: names of foreign objects."""
+        self.assert_caches_equal()
+        wanted_now = wanted(self.server.objects)
+        for place, spec in wanted_now.items():
+            if place in taken:
+                continue
+            body = self.server.get("networkpolicies", place[1], place[0])
+            assert body is not None, f"{place} is missing"
+            assert body["spec"] == spec, f"{place} is not as desired"
+        self.assert_status_is_true(taken=taken)
+
+    def assert_caches_equal(self) -> None:
+        for instance in self.instances:
+            for informer in instance.controller.informers:
+                here = {
+                    key: int(body["metadata"]["resourceVersion"])
+                    for key, body in self.server.all(informer.kind).items()
+                    if informer.kind != "networkpolicies" or PROFILE in (body["metadata"].get("labels") or {})
+                }
+                store = informer.store
+                there = {key: store.version(key) for key, _ in store.items()}
+                assert there == here, f"{informer.kind}: cache {there}, server {here}"
+
+    def assert_status_is_true(self, *, taken: Iterable[tuple[str, str]] = ()) -> None:
+        """Each profile says Ready exactly when all of its policies stand as it asks for."""
+        wanted_now = wanted(self.server.objects)
+        for (_, name), profile in self.server.all("tenantprofiles").items():
+            if profile["spec"].get("suspend"):
+                continue
+            mine = {place for place in wanted_now if place[1].rpartition(".")[0] == name}
+            ready = not any(place in taken for place in mine) and None not in names_of(profile).values()
+            assert self.is_ready(name) == ready, f"{name}: {self.status(name)}"
 
     # --- people ---
 
