@@ -78,7 +78,7 @@ class Judge:
         objects: dict[Key, Object] = {}
         since: dict[Place, tuple[int, Object]] = {}
         fulfilled: set[Place] = set()
-        ever: dict[Place, list[Object]] = {}
+        ever: dict[str, list[Object]] = {}
         owned: set[tuple[str, str]] = set()
         last: dict[str, Object] = {}
         for change in self._server.history:
@@ -104,7 +104,7 @@ class Judge:
                     start = since[place][0] if place in since else revision
                     since[place] = (start, spec)
                     fulfilled.discard(place)
-                    ever.setdefault(place, []).append(spec)
+                    ever.setdefault(place[1], []).append(spec)
                 body = objects.get(("networkpolicies", *place))
                 if body is not None and body["spec"] == spec:
                     fulfilled.add(place)
@@ -116,7 +116,7 @@ class Judge:
         objects: Mapping[Key, Object],
         since: Mapping[Place, tuple[int, Object]],
         fulfilled: set[Place],
-        ever: Mapping[Place, list[Object]],
+        ever: Mapping[str, list[Object]],
         owned: set[tuple[str, str]],
         last: Mapping[str, Object],
     ) -> Iterable[str]:
@@ -136,7 +136,7 @@ class Judge:
                 yield f"{at} is foreign and was touched"
         if change.after is not None:
             owned.add(owner)
-            if change.after["spec"] not in ever.get(place, []):
+            if change.after["spec"] not in ever.get(name, []):
                 yield f"{at} was written in a form that no profile has asked for: {change.after['spec']}"
             return
         owned.discard(owner)

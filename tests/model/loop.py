@@ -55,11 +55,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def end(self) -> None:
         """Cancel what still runs, and close."""
         with self._clock():
-            tasks = asyncio.all_tasks(self)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            # Whoever is cancelled may begin something for its end.
+            while tasks := asyncio.all_tasks(self):
+                for task in tasks:
+                    task.cancel()
+                self.run_until_complete(asyncio.wait(tasks))
             self.run_until_complete(self.shutdown_asyncgens())
         self.close()
 

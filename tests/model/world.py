@@ -88,7 +88,7 @@ class World:
         complaints = Judge(self.server, self.networks).complaints()
         assert not complaints, "\n".join(complaints)
 
-    def drain(self, seconds: float = 400.0) -> None:
+    def drain(self, seconds: float = 200.0) -> None:
         """Nothing stands in the way any more, and time passes: longer than the longest back-off."""
         self.server.webhooks.clear()
         self.server.quotas.clear()
@@ -129,7 +129,11 @@ class World:
             if profile["spec"].get("suspend"):
                 continue
             mine = {place for place in wanted_now if place[1].rpartition(".")[0] == name}
-            ready = not any(place in taken for place in mine) and None not in names_of(profile).values()
+            ready = (
+                bool(mine)
+                and not any(place in taken for place in mine)
+                and None not in names_of(profile).values()
+            )
             assert self.is_ready(name) == ready, f"{name}: {self.status(name)}"
 
     # --- people ---
