@@ -80,7 +80,7 @@ class Judge:
         fulfilled: set[Place] = set()
         ever: dict[str, list[Object]] = {}
         owned: set[tuple[str, str]] = set()
-        last: dict[str, Object] = {}
+        last: dict[str, dict[str, str]] = {}
         for change in self._server.history:
             if isinstance(change, Restored):
                 objects = dict(change.objects)
@@ -93,8 +93,10 @@ class Judge:
                 else:
                     objects[change.key] = change.after
                 revision = change.revision
-                if change.key[0] == "tenantprofiles" and change.before is not None:
-                    last[change.key[2]] = change.after or change.before
+                latest = change.after or change.before
+                if change.key[0] == "tenantprofiles" and latest is not None:
+                    said = latest["spec"].get("deletionPolicy", "Delete")
+                    last.setdefault(change.key[2], {})[latest["metadata"]["uid"]] = said
             now = wanted(objects)
             for place in [place for place in since if place not in now]:
                 del since[place]
@@ -118,7 +120,7 @@ class Judge:
         fulfilled: set[Place],
         ever: Mapping[str, list[Object]],
         owned: set[tuple[str, str]],
-        last: Mapping[str, Object],
+        last: Mapping[str, Mapping[str, str]],
     ) -> Iterable[str]:
         plural, namespace, name = change.key
         if plural == "tenantprofiles" and change.after is not None:
@@ -143,8 +145,9 @@ class Judge:
         profile = name.rpartition(".")[0]
         if place in since and since[place][0] <= self._looked(change, namespace, profile):
             yield f"{at} was deleted although profile {profile} wanted it since revision {since[place][0]}"
-        said = last.get(profile, {}).get("spec", {}).get("deletionPolicy", "Delete")
-        if ("tenantprofiles", "", profile) not in objects and said == "Retain":
+        # Of profiles that had this name one after the other, the history does not say whose policy it was.
+        said = set(last.get(profile, {}).values())
+        if ("tenantprofiles", "", profile) not in objects and said == {"Retain"}:
             yield f"{at} was deleted although profile {profile} said Retain last"
 
     def _looked(self, change: Change, namespace: str, profile: str) -> int:

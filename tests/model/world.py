@@ -6,6 +6,9 @@ import asyncio
 import random
 from collections.abc import Iterable
 from typing import Any, Final
+from unittest import mock
+
+import orjson
 
 from model.judge import PROFILE, Judge, names_of, wanted
 from model.loop import VirtualLoop
@@ -13,13 +16,27 @@ from model.network import Network
 from model.objects import Object
 from model.server import ModelServer
 from tenantprofile.cluster.api import Api
+from tenantprofile.controller import operator as process
+from tenantprofile.controller import render_process
 from tenantprofile.controller.operator import Settings, _Operator
+from tenantprofile.controller.renderer import ProcessRenderer
 
 SYSTEM: Final = "tenantprofile-system"
+WORKERS: Final = 32
+CONNECTIONS: Final = 48
+"""As shipped."""
+
+
+class InProcessRenderer(ProcessRenderer):
+    """Renders PolicyTemplates in this process: nothing may come from outside of the loop."""
+
+    async def _ask(self, request: bytes) -> bytes | None:
+        self.renders += 1
+        return orjson.dumps(render_process.answer(orjson.loads(request)))
 
 
 class ModelOperator(_Operator):
-    """The process as it is, but for Kopf, which handles signals alone."""
+    """The process as it is, but for Kopf, which handles signals alone, and the process that renders."""
 
     async def _kopf(self) -> None:
         await asyncio.Event().wait()
@@ -30,11 +47,13 @@ class Instance:
 
     def __init__(self, world: World, identity: str, **settings: Any) -> None:
         self.network = Network(world.server, identity)
-        with world.loop._clock():
+        with world.loop._clock(), mock.patch.object(process, "ProcessRenderer", InProcessRenderer):
             self.operator = ModelOperator(
-                Settings(identity=identity, probe_port=0, workers=4, connections=16, **settings),
+                Settings(
+                    identity=identity, probe_port=0, workers=WORKERS, connections=CONNECTIONS, **settings
+                ),
                 None,  # type: ignore[arg-type]
-                Api(self.network, connections=16),
+                Api(self.network, connections=CONNECTIONS),
             )
         self.task: asyncio.Task[None] = world.loop.create_task(self.operator.run())
 
