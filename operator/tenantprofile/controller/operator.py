@@ -21,7 +21,6 @@ import kopf
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.cluster.credentials import Credentials
 from tenantprofile.controller import handlers
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.controller import Controller
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.health import Health
@@ -34,6 +33,7 @@ from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.renderer import ProcessRenderer
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
+from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.settings import KOPF_PAUSE, LAST_WRITES, LEDGER_PAUSE
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class _Operator:
         policies = PolicyCache()
         self._queue = WorkQueue(clock)
         self._renderer = ProcessRenderer()
-        self._board = StatusBoard(api, self._state, self._renderer)
+        self._status_writer = StatusWriter(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
         self._ledger = Ledger(api, settings.namespace)
         self._seal = Seal()
@@ -83,7 +83,7 @@ class _Operator:
             self._ledger,
             self._seal,
             self._renderer,
-            self._board,
+            self._status_writer,
             self._events,
             clock,
         )
@@ -92,7 +92,7 @@ class _Operator:
             self._state,
             policies,
             self._queue,
-            self._board,
+            self._status_writer,
             self._ledger,
             self._reconciler,
             clock,
@@ -144,7 +144,7 @@ class _Operator:
             self._controller.keep_comparing(self._settings.comparison_interval),
             self._controller.fan_out(),
             self._events.run(),
-            self._board.run(self._may_write.is_set),
+            self._status_writer.run(self._may_write.is_set),
             self._ledger.run(self._may_write.is_set),
             self._open_or_close(),
             *(self._work(Priority.LOW) for _ in range(self._settings.workers)),

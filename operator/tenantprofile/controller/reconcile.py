@@ -14,7 +14,6 @@ from typing import Any
 
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.controller.apply import Applier
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.contention import WINDOW, Contention
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.ledger import Ledger, Owned
@@ -24,6 +23,7 @@ from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, ProfileRecord, State
+from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal, Renderer
 from tenantprofile.planning.drift import change, last_manager
 from tenantprofile.planning.observed import Observed
@@ -54,7 +54,7 @@ class Reconciler:
         ledger: Ledger,
         seal: Seal,
         renderer: Renderer,
-        board: StatusBoard,
+        status_writer: StatusWriter,
         events: EventRecorder,
         clock: Callable[[], float],
     ) -> None:
@@ -64,12 +64,12 @@ class Reconciler:
         self._ledger = ledger
         self._seal = seal
         self._renderer = renderer
-        self._board = board
+        self._status_writer = status_writer
         self._clock = clock
         self._contention = Contention()
         self._short_of_quota: set[str] = set()
         self._pending = PendingDrift()
-        self._reporter = Reporter(state, board, events)
+        self._reporter = Reporter(state, status_writer, events)
         self._applier = Applier(api, state, policies, ledger, seal, self._pending, self._reporter)
 
     def drift_seen(
@@ -105,7 +105,7 @@ class Reconciler:
         record = self._state.namespaces.get(namespace)
         if record is None or record.terminating:
             return self._leave(run, record)
-        self._board.begins(namespace)
+        self._status_writer.begins(namespace)
         plans = self._state.plans(record.facts)
         for profile_plan in plans:
             await profile_plan.prepare(self._renderer, record.facts)
@@ -140,7 +140,7 @@ class Reconciler:
 
     def _leave(self, run: Result, record: NamespaceRecord | None) -> Result:
         """A namespace that is gone or going: its objects are the namespace controller's to remove."""
-        self._board.begins(run.namespace)
+        self._status_writer.begins(run.namespace)
         self._reporter.nothing(run.namespace)
         self._short_of_quota.discard(run.namespace)
         self._pending.forget(run.namespace)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from tenantprofile.cluster.api import ApiError
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.events import EventRecorder, Subject
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.state import NamespaceRecord, ProfileRecord, State
+from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.names import ANNOTATION_ADOPT
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan
 from tenantprofile.planning.status import Outcome, Problem, counted, cut
@@ -46,17 +46,17 @@ class Spaced:
 class Reporter:
     """One place for what is said, so that status, Events and log agree."""
 
-    def __init__(self, state: State, board: StatusBoard, events: EventRecorder) -> None:
+    def __init__(self, state: State, status_writer: StatusWriter, events: EventRecorder) -> None:
         self._state = state
-        self._board = board
+        self._status_writer = status_writer
         self._events = events
         self._refusals = Spaced()
-        board.degraded = self.degraded
+        status_writer.degraded = self.degraded
 
     def repaired(self, namespace: str, desired: DesiredPolicy, what: str, manager: str | None) -> None:
         """A policy that somebody else (`manager`) had changed or deleted is as desired again."""
         place = f"{namespace}/{desired.name}"
-        self._board.repaired(desired.profile, f"{place}: {what}")
+        self._status_writer.repaired(desired.profile, f"{place}: {what}")
         self._events.normal(self._profile(desired.profile), "PolicyRepaired", f"{place}: {what}")
         self._on_namespace(namespace, "PolicyRepaired", f"NetworkPolicy {desired.name} was repaired: {what}")
         self._log(logging.INFO, "repaired a network policy: %s", what, namespace, desired, manager=manager)
@@ -123,7 +123,7 @@ class Reporter:
                 outcomes[name] = Outcome(0, 0, _sorted(found), False, standing.get(name, 0))
         for name, outcome in outcomes.items():
             problems = outcome.problems
-            if problems and self._board.is_news(run.namespace, name, problems):
+            if problems and self._status_writer.is_news(run.namespace, name, problems):
                 first = problems[0]
                 self._on_namespace(run.namespace, first.reason, f"{name}/{first.policy}: {first.message}")
                 self._events.warning(
@@ -136,7 +136,7 @@ class Reporter:
                         first.message,
                         extra={"namespace": run.namespace, "policy": first.policy, "profile": name},
                     )
-        self._board.put(run.namespace, outcomes)
+        self._status_writer.put(run.namespace, outcomes)
 
     def degraded(self, record: ProfileRecord, starts: bool, reason: str, message: str) -> None:
         """A profile turns Degraded, or is not any more."""
@@ -151,7 +151,7 @@ class Reporter:
 
     def nothing(self, namespace: str) -> None:
         """The namespace is gone, or going."""
-        self._board.put(namespace, {})
+        self._status_writer.put(namespace, {})
         self._events.forget(namespace)
 
     def _on_namespace(self, namespace: str, reason: str, message: str, *, warning: bool = True) -> None:
