@@ -27,6 +27,7 @@ from tenantprofile.cluster.informer import Informer
 from tenantprofile.cluster.pace import Pace
 from tenantprofile.cluster.store import Key
 from tenantprofile.controller.ledger import Ledger
+from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.policies import PolicyCache
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
@@ -60,6 +61,7 @@ class Controller:
         status_writer: StatusWriter,
         ledger: Ledger,
         reconciler: Reconciler,
+        metrics: Metrics,
         clock: Callable[[], float],
         *,
         synced: Callable[[bool], None] = lambda _: None,
@@ -72,6 +74,7 @@ class Controller:
         self._status_writer = status_writer
         self._ledger = ledger
         self._reconciler = reconciler
+        self._metrics = metrics
         self._clock = clock
         self._synced = synced
         self._pace = Pace()
@@ -139,6 +142,7 @@ class Controller:
         if self._reconciler.is_own_write(namespace, name, after):
             return
         self._reconciler.drift_seen(namespace, name, before, self.policies.body if after else None)
+        self._metrics.waits(namespace, "drift")
         self._status_writer.pending(namespace)
         self._queue.add(namespace, Priority.HIGH)
 
@@ -166,6 +170,8 @@ class Controller:
             ):
                 self._status_writer.touch(profile.name)
         if self._state.complete:
+            if after is not None:
+                self._metrics.waits(name, "new")
             self._status_writer.pending(name)
             # One whose facts change all the time is its own concern.
             limited = before is not None and after is not None and before.uid == after.uid
@@ -350,7 +356,9 @@ class Controller:
             except Exception:
                 logger.exception("reconciling failed", extra={"namespace": namespace})
                 self._queue.backoff(namespace)
+                self._metrics.passed(namespace, wrote=False, failed=True)
             else:
+                self._metrics.passed(namespace, wrote=result.wrote, failed=result.retry)
                 if result.retry:
                     self._queue.backoff(namespace, result.at_least, result.causes)
                 else:

@@ -17,6 +17,7 @@ from tenantprofile.controller.apply import Applier
 from tenantprofile.controller.contention import WINDOW, Contention
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.ledger import Ledger, Owned
+from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.pending_drift import PendingDrift
 from tenantprofile.controller.prune import rests_on_present
 from tenantprofile.controller.reporter import Reporter
@@ -56,6 +57,7 @@ class Reconciler:
         renderer: Renderer,
         status_writer: StatusWriter,
         events: EventRecorder,
+        metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._api = api
@@ -69,7 +71,7 @@ class Reconciler:
         self._contention = Contention()
         self._short_of_quota: set[str] = set()
         self._pending = PendingDrift()
-        self._reporter = Reporter(state, status_writer, events)
+        self._reporter = Reporter(state, status_writer, events, metrics)
         self._applier = Applier(api, state, policies, ledger, seal, self._pending, self._reporter)
 
     def drift_seen(

@@ -109,6 +109,11 @@ class StatusWriter:
         self._tallies.pop(profile, None)
         self._dirty.discard(profile)
 
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """By profile."""
+        return self._tallies
+
     def tally(self, profile: str) -> Tally | None:
         return self._tallies.get(profile)
 
