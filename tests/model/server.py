@@ -378,9 +378,12 @@ class ModelServer:
             "items": items,
         }
 
-    def events(self, request: Request, since: int) -> Iterable[tuple[int, Object]]:
-        """What a watch that has seen the revision `since` gets: revisions and events. Raises Refused (410)."""
-        if since < self.compacted:
+    def events(self, request: Request, since: int, *, is_open: bool = False) -> Iterable[tuple[int, Object]]:
+        """What a watch that has seen the revision `since` gets: revisions and events. Raises Refused.
+
+        A watch that is open outlives a compaction; a new one gets a 410.
+        """
+        if since < self.compacted and not is_open:
             raise Refused(410, "Expired", f"too old resource version: {since} ({self.compacted})")
         kind, namespace, _, _ = self._route(request.path)
         matches = selectors.parse(request.query.get("labelSelector", ""))
