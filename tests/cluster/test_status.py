@@ -45,7 +45,7 @@ def test_the_columns_tell_at_a_glance(cp: ControlPlane, world: World) -> None:
         (
             {"template": "dns-egress", "parameters": {"provider": ["kube-dsn"]}},
             "InvalidParameters",
-            ["spec.policies[dns-egress].parameters", "provider", "kube-dsn", "kube-dns"],
+            ["provider", "kube-dsn", "kube-dns"],
         ),
         (
             {"template": "cidr-egress", "parameters": {"cidrs": ["10.0.1.5/24"], "ports": [443]}},

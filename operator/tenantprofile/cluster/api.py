@@ -32,6 +32,7 @@ from tenantprofile.cluster.transport import (
     TransportError,
 )
 from tenantprofile.names import API_VERSION, FIELD_MANAGER
+from tenantprofile.policy import protobuf
 from tenantprofile.settings import HEDGES, MISSING_NAMESPACE_WAIT
 
 __all__ = ["HEDGES", "Api", "ApiError", "Concern", "Gone", "Listed", "Object", "Undecodable", "policies_in"]
@@ -80,6 +81,8 @@ class Api:
         self._writable = asyncio.Event()
         self._writable.set()
         self.writes = 0
+        self.takes_protobuf = self._own is not None
+        """Whether bodies may be in the API server's own format; what stands in for the network reads JSON."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each write but those of the lease: whether it is still ours to make."""
 
@@ -269,24 +272,27 @@ class Api:
         control: bool = False,
     ) -> Object:
         data = body if isinstance(body, bytes) else orjson.dumps(body)
-        target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}"
+        if data.startswith(protobuf.MAGIC):
+            content_type = protobuf.CONTENT_TYPE
+        # Unknown fields are no news to who has written them, and looking for them costs the API server time.
+        target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
         if control:
             self.writes += 1
             return await self._request(method, target, data=data, content_type=content_type, control=True)
-        namespace = _namespace_of(path)
-        self._refuse_where_held(method, path, namespace)
+        place = _place_of(method, path)
+        self._refuse_where_held(method, path, place)
         if _background.get():
             async with (
                 self._background_slots.one() as slot,
                 # Looked at with a slot in hand: urgent work may have come while waiting for it.
                 self._slots_left_by_urgent.one() if self._is_urgent() else nullcontext(),
             ):
-                return await self._send(method, target, data, content_type, namespace, slot)
+                return await self._send(method, target, data, content_type, place, slot)
         self._urgent += 1
         try:
-            # Where many wait, one namespace's policies go one after the other, so that it has one slot of all.
-            async with self._turn(namespace), self._urgent_slots.one() as slot:
-                return await self._send(method, target, data, content_type, namespace, slot)
+            # Where many wait, one place's policies go one after the other, so that it has one slot of all.
+            async with self._turn(place), self._urgent_slots.one() as slot:
+                return await self._send(method, target, data, content_type, place, slot)
         finally:
             self._urgent -= 1
             self._last_urgent = time.monotonic()
@@ -297,25 +303,25 @@ class Api:
     def _is_crowded(self) -> bool:
         return self._urgent_slots.free < self._urgent_slots.size // 2
 
-    def _turn(self, namespace: str) -> AbstractAsyncContextManager[Any]:
+    def _turn(self, place: str) -> AbstractAsyncContextManager[Any]:
         if not self._is_crowded():
             return nullcontext()
-        return self._turns.setdefault(namespace, asyncio.Lock())
+        return self._turns.setdefault(place, asyncio.Lock())
 
-    def _refuse_where_held(self, method: str, path: str, namespace: str) -> None:
+    def _refuse_where_held(self, method: str, path: str, place: str) -> None:
         now = time.monotonic()
         for waits in (self._held, self._slow):
-            if waits.get(namespace, now) < now:
-                del waits[namespace]
-        if namespace in self._held:
+            if waits.get(place, now) < now:
+                del waits[place]
+        if place in self._held:
             raise ApiError(
                 429,
                 "HeldBack",
                 f"{method} {path}: not sent yet, an earlier answer asked to wait",
-                retry_after=self._held[namespace] - now,
+                retry_after=self._held[place] - now,
                 concerns="namespace",
             )
-        if namespace in self._slow and not self._slow_slots.free:
+        if place in self._slow and not self._slow_slots.free:
             raise ApiError(
                 0,
                 "Slow",
@@ -326,26 +332,25 @@ class Api:
             )
 
     async def _send(
-        self, method: str, path: str, data: bytes, content_type: str, namespace: str, slot: _Slot
+        self, method: str, path: str, data: bytes, content_type: str, place: str, slot: _Slot
     ) -> Object:
         await self._writable.wait()
         if not self.may_write():
             raise ApiError(0, "NotLeading", f"{method} {path}: not sent, the lease is not held any more")
-        self._refuse_where_held(method, path, namespace)
+        self._refuse_where_held(method, path, place)
         loop = asyncio.get_running_loop()
         begun = loop.time()
         patience = max(settings.SLOW_AFTER, 10 * self._usual_write)
-        if namespace in self._slow:
-            slot.move_to(self._slow_slots)
+        if place in self._slow and slot.move_to(self._slow_slots):
             patience = settings.WRITE_DEADLINE
         self.writes += 1
         try:
-            async with asyncio.timeout(patience + 0.1) as limit:
+            async with asyncio.timeout(None) as limit:
 
                 def late() -> None:
-                    self._slow[namespace] = time.monotonic() + settings.SLOW_FOR
-                    if slot.move_to(self._slow_slots):
-                        limit.reschedule(begun + settings.WRITE_DEADLINE)
+                    self._slow[place] = time.monotonic() + settings.SLOW_FOR
+                    moved = slot.move_to(self._slow_slots)
+                    limit.reschedule(begun + settings.WRITE_DEADLINE if moved else loop.time())
 
                 timer = loop.call_later(patience, late)
                 try:
@@ -361,22 +366,22 @@ class Api:
                 concerns="namespace",
             ) from error
         except ApiError as error:
-            self._learn(namespace, error)
+            self._learn(place, error)
             raise
-        self._slow.pop(namespace, None)
+        self._slow.pop(place, None)
         self._usual_write += (loop.time() - begun - self._usual_write) / 100
         return answer
 
-    def _learn(self, namespace: str, error: ApiError) -> None:
+    def _learn(self, place: str, error: ApiError) -> None:
         """Hold back what a Retry-After came for: all writes where the API server as a whole is meant."""
         if error.status != 0:
-            self._slow.pop(namespace, None)
+            self._slow.pop(place, None)
         if error.retry_after is None:
             return
         seconds = min(error.retry_after, settings.LONGEST_PAUSE)
         if error.concerns != "cluster":
             now = time.monotonic()
-            self._held[namespace] = now + seconds
+            self._held[place] = now + seconds
             held = sum(until > now for until in self._held.values())
             if error.concerns == "webhook" or held < settings.MANY_HELD:
                 return
@@ -527,10 +532,14 @@ def _look_away(post: asyncio.Future[Object]) -> None:
         post.exception()
 
 
-def _namespace_of(path: str) -> str:
-    """The namespace in a path; empty for what belongs to the cluster."""
-    _, found, rest = path.partition("/namespaces/")
-    return rest.partition("/")[0] if found else ""
+def _place_of(method: str, path: str) -> str:
+    """Where an object is written: the path of its namespace's collection, or of a cluster-scoped one.
+
+    What hangs or is told to wait is a kind in a namespace: Events may go where policies do not.
+    """
+    parts = path.split("/")
+    at = parts.index("namespaces") + 2 if "namespaces" in parts else len(parts) - (method != "POST")
+    return "/".join(parts[: at + 1])
 
 
 def _unintelligible(method: str, path: str, error: Exception) -> ApiError:

@@ -47,29 +47,40 @@ class Listed:
 
 def page(raw: bytes) -> Listed:
     """A List as the API server returned it. Raises ValueError where not even its frame can be read."""
-    undecodable: list[Undecodable] = []
+    bad: list[Undecodable] = []
     try:
         answer = orjson.loads(raw)
-        items = answer.get("items") or []
     except orjson.JSONDecodeError:
-        answer, items = _frame(raw, undecodable)
-    except AttributeError as error:
-        raise ValueError("not an object") from error
-    meta = answer.get("metadata") or {}
-    return Listed(
-        items,
-        str(meta.get("resourceVersion", "")),
-        int(meta.get("remainingItemCount") or 0),
-        str(meta.get("continue") or ""),
-        tuple(undecodable),
-    )
+        answer = _frame(raw, bad)
+    try:
+        meta = answer.get("metadata") or {}
+        items = answer.get("items") or []
+        if not all(map(_is_object, items)):
+            bad += [Undecodable("", "", "", "", "not an object") for item in items if not _is_object(item)]
+            items = list(filter(_is_object, items))
+        return Listed(
+            items,
+            str(meta.get("resourceVersion", "")),
+            int(meta.get("remainingItemCount") or 0),
+            str(meta.get("continue") or ""),
+            tuple(bad),
+        )
+    except (AttributeError, TypeError) as error:
+        raise ValueError("not a list") from error
+
+
+def _is_object(item: Any) -> bool:
+    return isinstance(item, dict)
 
 
 def event(line: bytes) -> tuple[str, Object | Undecodable]:
     """A line of a watch: the type, and the object. Raises ValueError where it has no type."""
     try:
         parsed = orjson.loads(line)
-        return str(parsed["type"]), parsed.get("object") or {}
+        found = parsed.get("object") or {}
+        if not isinstance(found, dict):
+            found = Undecodable("", "", "", "", "not an object")
+        return str(parsed["type"]), found
     except orjson.JSONDecodeError as error:
         members = dict(_members(line))
         if "type" not in members or "object" not in members:
@@ -136,7 +147,7 @@ def unreadable(raw: Object, reason: str) -> Undecodable:
 def is_deeper(value: Any, limit: int) -> bool:
     """Whether lists and objects are nested in more than `limit` levels; found without recursion."""
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             child
             for parent in level
@@ -148,16 +159,17 @@ def is_deeper(value: Any, limit: int) -> bool:
     return True
 
 
-def _frame(raw: bytes, undecodable: list[Undecodable]) -> tuple[Object, list[Object]]:
+def _frame(raw: bytes, bad: list[Undecodable]) -> Object:
+    """A page whose frame can be read; its items that cannot are added to `bad`. Raises ValueError."""
     members = dict(_members(raw))
     items: list[Object] = []
     for start, end in _elements(members.get("items", b"[]")):
         found = single(members["items"][start:end])
         if isinstance(found, Undecodable):
-            undecodable.append(found)
+            bad.append(found)
         else:
             items.append(found)
-    return {"metadata": orjson.loads(members.get("metadata", b"{}"))}, items
+    return {"metadata": orjson.loads(members.get("metadata", b"{}")), "items": items}
 
 
 def _members(raw: bytes) -> Iterator[tuple[str, bytes]]:

@@ -13,13 +13,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from tenantprofile.connectivity.addresses import Address, AddressSet
 from tenantprofile.connectivity.manifests import ManifestError, as_list, as_map, identity, labels_of, relevant
 from tenantprofile.connectivity.policies import Policy, PolicySpec, parse_spec
 from tenantprofile.connectivity.services import Service, parse_service
-from tenantprofile.connectivity.workloads import TEMPLATES, Workload, is_finished, parse_pod, parse_template
+from tenantprofile.connectivity.workloads import (
+    POD_INDEX,
+    POD_NAME,
+    TEMPLATES,
+    Workload,
+    is_finished,
+    parse_pod,
+    parse_template,
+    pods_of_set,
+)
 from tenantprofile.names import LABEL_NAMESPACE_NAME
 
 
@@ -139,6 +148,8 @@ class _Reader:
                 self._take(kind, namespace, name, raw)
             except ManifestError as error:
                 raise error.of(_reference(*key)) from error
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ManifestError("", f"cannot be read: {error}", _reference(*key)) from error
         return self
 
     def _take(self, kind: str, namespace: str, name: str, raw: Mapping[str, Any]) -> None:
@@ -163,6 +174,12 @@ class _Reader:
             self._specs[text] = parse_spec(raw)
         return self._specs[text]
 
+    @property
+    def _single_pods_matter(self) -> bool:
+        """Whether anything selects single pods of StatefulSets by the labels that their controller sets."""
+        selectors = [*self._specs, *(str(service) for service in self.services)]
+        return any(POD_NAME in text or POD_INDEX in text for text in selectors)
+
     def world(self) -> World:
         workloads, alive = [], set()
         for namespace, name, raw in self.pods:
@@ -178,7 +195,9 @@ class _Reader:
             if (namespace, kind, name) in alive or (above and (namespace, *above) in self.templates):
                 continue
             try:
-                workloads.append(parse_template(namespace, kind, name, raw))
+                made = parse_template(namespace, kind, name, raw)
+                one_by_one = kind == "StatefulSet" and self._single_pods_matter
+                workloads.extend(pods_of_set(made, raw) if one_by_one else (made,))
             except ManifestError as error:
                 raise error.of(_reference(namespace, kind, name)) from error
         return World(self.namespaces, workloads, self.services, self.policies)
@@ -218,10 +237,15 @@ class _Reader:
         )
 
 
+_OWNERS: Final = frozenset({*TEMPLATES, "Rollout", "ReplicationController", "DeploymentConfig"})
+"""Kinds that are above a pod; the last three are Argo Rollouts', Kubernetes' older one and OpenShift's."""
+
+
 def _controller(raw: Mapping[str, Any]) -> tuple[str, str] | None:
     metadata = as_map(raw.get("metadata"), "metadata")
     for reference in as_list(metadata.get("ownerReferences"), "metadata.ownerReferences"):
-        if reference.get("controller") and reference.get("kind") in TEMPLATES:
+        reference = as_map(reference, "metadata.ownerReferences")
+        if reference.get("controller") and reference.get("kind") in _OWNERS:
             return str(reference["kind"]), str(reference.get("name"))
     return None
 

@@ -181,15 +181,19 @@ class Applier:
         finally:
             del self._in_flight[namespace, name]
 
+    def _body(
+        self, record: NamespaceRecord, desired: DesiredPolicy, resource_version: str | None = None
+    ) -> bytes:
+        body = desired.wire if self._api.takes_protobuf else desired.body
+        return body(self._seal.of(record.uid, desired.name), resource_version)
+
     async def _create(self, run: Result, record: NamespaceRecord, write: Create) -> bool:
         desired = write.desired
         if (run.namespace, desired.name) in self._taken:
             # Look before writing, so that a standing conflict costs no writes.
             return await self._take_over(run, record, write)
         try:
-            body = await self._api.create_soon(
-                policies_in(run.namespace), desired.body(self._seal.of(record.uid, desired.name))
-            )
+            body = await self._api.create_soon(policies_in(run.namespace), self._body(record, desired))
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -249,7 +253,7 @@ class Applier:
             try:
                 answer = await self._api.replace(
                     _path(run.namespace, desired.name),
-                    desired.body(self._seal.of(record.uid, desired.name), seen.resource_version),
+                    self._body(record, desired, seen.resource_version),
                 )
             except ApiError as error:
                 if error.status not in (404, 409) or error.namespace_is_going:

@@ -60,17 +60,24 @@ class ProcessRenderer:
         """The spec, or why there is none. Raises RendererError."""
         try:
             what = orjson.dumps(
-                [template.body, template.parameters, profile.parameters, parameters],
+                [
+                    template.name,
+                    template.body,
+                    template.parameters,
+                    dict(profile.parameters),
+                    dict(parameters),
+                ],
                 option=orjson.OPT_SORT_KEYS,
             )
             request = orjson.dumps(
                 {
+                    "built_in": template.name if template.built_in else "",
                     "template": {
                         "metadata": {"name": template.name},
                         "spec": {"template": template.body, "parameters": template.parameters},
                     },
-                    "parameters": parameters,
-                    "profile_parameters": profile.parameters,
+                    "parameters": dict(parameters),
+                    "profile_parameters": dict(profile.parameters),
                     "profile": profile.name,
                     "namespace": namespace.name,
                     "labels": dict(namespace.labels),

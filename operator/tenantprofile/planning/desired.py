@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from json import dumps, loads
 from typing import Any, Final, Protocol
 
@@ -28,9 +29,10 @@ from tenantprofile.names import (
 )
 from tenantprofile.planning import observed
 from tenantprofile.planning.profile import PolicyEntry, Profile
+from tenantprofile.policy import protobuf
 from tenantprofile.policy.findings import nearest
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
-from tenantprofile.rendering.parameters import resolve
+from tenantprofile.rendering.parameters import few_values, resolve
 from tenantprofile.rendering.render import RenderError, render
 from tenantprofile.rendering.templates import Template
 
@@ -41,6 +43,8 @@ _NOWHERE: Final = NamespaceFacts("", {}, {})
 """For templates that use nothing of the namespace."""
 
 _KEPT_PLANS: Final = 4
+_MAX_ENCODED: Final = 16_384
+"""Bytes of a policy that is sent in the API server's own format; 256 of them are kept encoded."""
 
 ASSERTION_FAILED: Final = "AssertionFailed"
 """The reason of what is held back because one of the profile's own assertions does not hold."""
@@ -65,12 +69,31 @@ class DesiredPolicy:
         mark = f'"{ANNOTATION_SEAL}":"{seal}",' if seal else ""
         return self._before + f'{version}"annotations":{{{mark}'.encode() + self._after
 
+    def wire(self, seal: str = "", resource_version: str | None = None) -> bytes:
+        """The same request in the API server's own format; in JSON, where it is large or unusual."""
+        encoded = _encoded(self._before, self._after) if len(self._after) <= _MAX_ENCODED else None
+        if encoded is None:
+            return self.body(seal, resource_version)
+        metadata, spec = encoded
+        more = {"resourceVersion": resource_version, "annotations": {ANNOTATION_SEAL: seal} if seal else None}
+        return protobuf.policy(metadata + protobuf.metadata(more), spec)
+
     def manifest(self, namespace: str) -> dict[str, Any]:
         """The object as a mapping, for people and for merging into an object that others annotate."""
         manifest: dict[str, Any] = loads(self.body())
         metadata = manifest["metadata"]
         manifest["metadata"] = {"name": metadata.pop("name"), "namespace": namespace, **metadata}
         return manifest
+
+
+@lru_cache(maxsize=256)
+def _encoded(before: bytes, after: bytes) -> tuple[bytes, bytes] | None:
+    """Metadata and spec of a request body in the API server's own format; None where that cannot hold them."""
+    manifest = loads(before + b'"annotations":{' + after)
+    try:
+        return protobuf.metadata(manifest["metadata"]), protobuf.spec(manifest["spec"])
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +292,10 @@ class _EntryPlan:
         if oldest is not None:
             oldest._previous = None
         self._template = templates.get(entry.template)
+        # The operator's own templates are trusted, and cost next to nothing but for very many parameters.
+        self._elsewhere = self._template is not None and not (
+            self._template.built_in and few_values(profile.parameters, entry.parameters)
+        )
         self._failed: Refusal | None = None
         self.uses: frozenset[str] = frozenset()
         if self._template is not None:
@@ -302,7 +329,7 @@ class _EntryPlan:
         """Let a Renderer render a template that is not the operator's own; see ProfilePlan.prepare."""
         template = self._template
         facts = namespace if self.uses else _NOWHERE
-        if template is not None and not template.built_in and self._failed is None and facts is not None:
+        if template is not None and self._elsewhere and self._failed is None and facts is not None:
             key = self._key(facts)
             if key not in self._kept:
                 profile = ProfileFacts(self._profile.name, self._profile.parameters)

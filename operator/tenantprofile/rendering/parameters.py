@@ -26,6 +26,8 @@ PARAMETER: Final = Rule(
 
 MAX_VALUES: Final = 20_000
 MAX_LEVELS: Final = 40
+FEW_VALUES: Final = 200
+FEW_CHARACTERS: Final = 16 * 1024
 MAX_FINDINGS: Final = 50
 """What is wrong with one set of parameters is told up to here."""
 
@@ -57,9 +59,9 @@ def resolve(
         **{key: value for key, value in profile_parameters.items() if key in known},
         **entry_parameters,
     }
-    resolved: dict[str, Any] = with_defaults(schema, merged)
     try:
         with charged_validation():
+            resolved: dict[str, Any] = with_defaults(schema, merged)
             found = list(islice(_findings(template, resolved), MAX_FINDINGS))
     except ValidationCostError as error:
         raise RenderError("InvalidParameters", template.name, template.source, str(error)) from None
@@ -67,6 +69,23 @@ def resolve(
     if findings:
         raise RenderError("InvalidParameters", template.name, template.source, findings=findings)
     return resolved
+
+
+def few_values(*parameters: Mapping[str, Any]) -> bool:
+    """Whether parameters are so few that a built-in template renders them within a few milliseconds."""
+    values, characters, stack = 0, 0, list[Any](parameters)
+    while stack:
+        value = stack.pop()
+        characters += len(value) if isinstance(value, str) else 0
+        if isinstance(value, Mapping):
+            characters += sum(map(len, value))
+        parts = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(parts, list):
+            values += len(parts)
+            stack.extend(parts)
+        if values > FEW_VALUES or characters > FEW_CHARACTERS:
+            return False
+    return True
 
 
 def _bounded(template: Template, parameters: Mapping[str, Any]) -> None:

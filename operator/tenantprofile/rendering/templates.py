@@ -138,7 +138,8 @@ def load_template_text(name: str, text: str, source: str, built_in: bool = False
 def load_policy_template(manifest: Mapping[str, Any]) -> Template:
     """A template from a PolicyTemplate object. Raises TemplateError."""
     metadata = manifest.get("metadata")
-    name = str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+    found = metadata.get("name") if isinstance(metadata, Mapping) else None
+    name = found if isinstance(found, str) else ""
     source = f"PolicyTemplate/{name}"
     spec = manifest.get("spec")
     if not isinstance(spec, Mapping):
