@@ -184,7 +184,8 @@ def _leaves(body: Mapping[str, Any], at: Path = ()) -> Iterator[tuple[Path, Any]
         if (not at and key in ("apiVersion", "kind")) or (at == ("metadata",) and key in _NOT_MANAGED):
             continue
         if isinstance(value, Mapping) and path not in _ATOMIC:
-            yield path, None
+            if path not in (("metadata",), ("spec",)):
+                yield path, None
             yield from _leaves(value, path)
         else:
             yield path, value
