@@ -517,7 +517,7 @@ class ModelServer:
         if before is None:
             if kind.create_on_update and given.get("uid"):
                 raise self._refusal(kind, name, 409, "Conflict", "Precondition failed: UID in object meta: ")
-            if kind.create_on_update and not version:
+            if kind.create_on_update:
                 return self._create(kind, namespace, request)
             raise self._not_found(kind, name)
         if given.get("uid") not in (None, before["metadata"]["uid"]):
@@ -547,7 +547,7 @@ class ModelServer:
             details={
                 "name": name,
                 "group": kind.group,
-                "kind": kind.plural if kind.custom else kind.kind,
+                "kind": kind.plural,
                 "causes": [{"reason": "FieldValueInvalid", "field": "metadata.resourceVersion"}],
             },
         )  # fmt: skip
