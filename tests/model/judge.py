@@ -97,6 +97,9 @@ class Judge:
                 if change.key[0] == "tenantprofiles" and latest is not None:
                     said = latest["spec"].get("deletionPolicy", "Delete")
                     last.setdefault(change.key[2], {})[latest["metadata"]["uid"]] = said
+                    for name, asked in names_of(latest).items():
+                        if asked is not None and asked not in ever.setdefault(name, []):
+                            ever[name].append(asked)
             now = wanted(objects)
             for place in [place for place in since if place not in now]:
                 del since[place]
@@ -106,7 +109,6 @@ class Judge:
                     start = since[place][0] if place in since else revision
                     since[place] = (start, spec)
                     fulfilled.discard(place)
-                    ever.setdefault(place[1], []).append(spec)
                 body = objects.get(("networkpolicies", *place))
                 if body is not None and body["spec"] == spec:
                     fulfilled.add(place)

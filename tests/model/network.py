@@ -90,6 +90,13 @@ class Network:
         """Lose the connection of the next requests of that method whose path contains `part`."""
         self.faults.append(Fault(lambda r: r.method == method and part in r.path, when, times))
 
+    def reset(self) -> None:
+        """The API server restarts: every connection is lost, and what was under way never arrives."""
+        for gate in list(self.pending):
+            self.pending.remove(gate)
+            gate.opened.set_exception(TransportError(f"{gate.what}: connection reset"))
+        self.cut()
+
     def cut(self) -> None:
         """Every watch loses its connection."""
         for stream in list(self._streams):
@@ -277,13 +284,13 @@ class _WatchStream:
 
     def _next(self) -> tuple[int, Any] | None:
         try:
-            return next(iter(self._network.server.events(self._request, self._position)), None)
+            return next(iter(self._network.server.events(self._request, self._position, is_open=True)), None)
         except Refused as refused:
             if refused.code == 404:
                 # The CRD is gone: the server ends the watch.
                 self.broken = True
                 self._check()
-            return None  # compacted: an open watch goes on
+            raise
 
     def _bookmark(self) -> bytes:
         self._position = max(self._position, self._network.server.revision)

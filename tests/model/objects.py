@@ -52,6 +52,15 @@ KINDS: Final = {
     )
 }
 
+PROFILE_DEFAULTS: Final[Object] = {
+    "conflicts": "Report",
+    "deletionPolicy": "Delete",
+    "drift": "Repair",
+    "selectAllNamespaces": False,
+    "suspend": False,
+}
+"""As in crds/tenantprofile.dev_tenantprofiles.yaml."""
+
 
 def defaulted(kind: Kind, raw: Mapping[str, Any]) -> Object:
     """The object in the form in which it is stored. It does not validate."""
@@ -66,6 +75,8 @@ def defaulted(kind: Kind, raw: Mapping[str, Any]) -> Object:
     elif kind.plural == "namespaces":
         metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
         body["spec"] = {"finalizers": ["kubernetes"]}
+    elif kind.plural == "tenantprofiles":
+        body["spec"] = {**PROFILE_DEFAULTS, **(body.get("spec") or {})}
     elif kind.plural == "secrets":
         body.setdefault("type", "Opaque")
     return body
@@ -173,7 +184,8 @@ def _leaves(body: Mapping[str, Any], at: Path = ()) -> Iterator[tuple[Path, Any]
         if (not at and key in ("apiVersion", "kind")) or (at == ("metadata",) and key in _NOT_MANAGED):
             continue
         if isinstance(value, Mapping) and path not in _ATOMIC:
-            yield path, None
+            if path not in (("metadata",), ("spec",)):
+                yield path, None
             yield from _leaves(value, path)
         else:
             yield path, value

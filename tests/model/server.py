@@ -13,7 +13,7 @@ import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -378,9 +378,12 @@ class ModelServer:
             "items": items,
         }
 
-    def events(self, request: Request, since: int) -> Iterable[tuple[int, Object]]:
-        """What a watch that has seen the revision `since` gets: revisions and events. Raises Refused (410)."""
-        if since < self.compacted:
+    def events(self, request: Request, since: int, *, is_open: bool = False) -> Iterable[tuple[int, Object]]:
+        """What a watch that has seen the revision `since` gets: revisions and events. Raises Refused.
+
+        A watch that is open outlives a compaction; a new one gets a 410.
+        """
+        if since < self.compacted and not is_open:
             raise Refused(410, "Expired", f"too old resource version: {since} ({self.compacted})")
         kind, namespace, _, _ = self._route(request.path)
         matches = selectors.parse(request.query.get("labelSelector", ""))
@@ -512,7 +515,9 @@ class ModelServer:
         before = self.objects.get(key)
         version = given.get("resourceVersion")
         if before is None:
-            if kind.create_on_update and not version:
+            if kind.create_on_update and given.get("uid"):
+                raise self._refusal(kind, name, 409, "Conflict", "Precondition failed: UID in object meta: ")
+            if kind.create_on_update:
                 return self._create(kind, namespace, request)
             raise self._not_found(kind, name)
         if given.get("uid") not in (None, before["metadata"]["uid"]):
@@ -522,12 +527,7 @@ class ModelServer:
                 f" {before['metadata']['uid']}",
             )  # fmt: skip
         if not version and not kind.unconditional:
-            raise Refused(
-                422, "Invalid",
-                f'{kind.kind}.{kind.group} "{name}" is invalid: metadata.resourceVersion: Invalid value: 0: must be'
-                " specified for an update",
-                details={"name": name, "group": kind.group, "kind": kind.kind},
-            )  # fmt: skip
+            raise self._no_version(kind, name)
         if version and version != before["metadata"]["resourceVersion"]:
             raise self._refusal(
                 kind, name, 409, "Conflict",
@@ -537,6 +537,20 @@ class ModelServer:
         return self._update(
             key, self._carried(kind, before, body, sub), request.actor, _manager(request), request, sub
         )
+
+    @staticmethod
+    def _no_version(kind: Kind, name: str) -> Refused:
+        return Refused(
+            422, "Invalid",
+            f'{kind.kind}.{kind.group} "{name}" is invalid: metadata.resourceVersion: Invalid value: 0: must be'
+            " specified for an update",
+            details={
+                "name": name,
+                "group": kind.group,
+                "kind": kind.plural,
+                "causes": [{"reason": "FieldValueInvalid", "field": "metadata.resourceVersion"}],
+            },
+        )  # fmt: skip
 
     def _patch(self, kind: Kind, namespace: str, name: str, sub: str, request: Request) -> Object:
         before = self._object(kind, namespace, name)
@@ -615,7 +629,7 @@ class ModelServer:
         for field_name, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
             if field_name in wanted and wanted[field_name] != before["metadata"][field_name]:
                 raise self._refusal(
-                    kind, name, 409, "Conflict",
+                    replace(kind, plural=kind.kind), name, 409, "Conflict",
                     f"Precondition failed: {label} in precondition: {wanted[field_name]}, {label} in object meta:"
                     f" {before['metadata'][field_name]}",
                 )  # fmt: skip
