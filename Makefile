@@ -45,6 +45,7 @@ layers: $(STAMP)
 
 docs: $(STAMP) ## Check that the generated reference pages are up to date
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python deploy/helm/generate.py --check
 
 unit: $(STAMP) ## The pure core, and its oracles
 	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/conformance
