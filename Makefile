@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORACLE := tests/conformance/connectivity/requirements.txt
 comma := ,
-DEBIAN := $(shell cat dev/enforcement/packages.txt) chromium chromium-driver
+DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock audit sbom system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean

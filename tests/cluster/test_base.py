@@ -208,5 +208,7 @@ def test_probes_and_the_operators_own_policies_speak_of_the_same_port_and_pods(
         wanted = policy["spec"]["podSelector"].get("matchLabels", {}).items()
         assert wanted <= template["metadata"]["labels"].items(), policy["metadata"]["name"]
     assert ports["health"] == 8080
-    assert not [p for p in policies if p["spec"].get("ingress")], "probes come from the node, and nothing else does"
+    assert not [p for p in policies if p["spec"].get("ingress")], (
+        "probes come from the node, and nothing else does"
+    )
     assert container["image"] == f"tenantprofile-operator:{__version__}"
