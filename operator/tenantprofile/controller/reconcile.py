@@ -8,6 +8,7 @@ sees to that); one profile's trouble keeps nothing of another's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.ledger import Ledger, Owned
 from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.pending_drift import PendingDrift
-from tenantprofile.controller.prune import rests_on_present
+from tenantprofile.controller.prune import kind_is_going, rests_on_present
 from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
@@ -29,6 +30,8 @@ from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal, 
 from tenantprofile.planning.drift import change, last_manager
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.plan import Create, Delete, Plan, Write, plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -376,6 +379,12 @@ class Reconciler:
     ) -> bool:
         """Whether what is to be removed is unwanted by what stands in the cluster at present."""
         try:
+            if None in basis.values() and await kind_is_going(self._api):
+                for profile in set(self._ledger.owned(record.uid).values()):
+                    if profile in self._ledger.departed:
+                        self._ledger.profile_gone(profile, "Retain")
+                logger.warning("profiles are gone because their CRD is: their policies stay in force")
+                return False
             if await rests_on_present(self._api, record, basis):
                 return True
         except ApiError as error:
