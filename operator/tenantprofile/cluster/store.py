@@ -91,9 +91,13 @@ class Store(Generic[T]):
         value = self.read(raw)
         return value if self.put(key, int(raw["metadata"]["resourceVersion"]), value) else None
 
-    def forget(self, key: Key) -> None:
-        """A write was answered by 404 or 409: what was believed is not so, and the watch brings what is."""
-        self._drop(key)
+    def forget(self, key: Key, version: int) -> None:
+        """A write based on that version was answered by 404 or 409: the watch brings what is the present.
+
+        What the watch has brought since stays.
+        """
+        if self.version(key) <= version:
+            self._drop(key)
 
     # --- news ---
 

@@ -127,7 +127,8 @@ class Applier:
                     return False
             except ApiError as error:
                 if error.status == 409:
-                    self._policies.forget(run.namespace, name)
+                    if seen is not None:
+                        self._policies.forget(run.namespace, name, seen.resource_version)
                     run.stale(profile)
                     return False
                 if error.status != 404 or error.namespace_is_going:
@@ -197,7 +198,6 @@ class Applier:
         except ApiError as error:
             if error.status != 409:
                 raise
-            self._policies.forget(run.namespace, desired.name)
             return await self._take_over(run, record, write)
         if not self._accept(run, record, desired, body):
             return False
@@ -258,7 +258,7 @@ class Applier:
             except ApiError as error:
                 if error.status not in (404, 409) or error.namespace_is_going:
                     raise
-                self._policies.forget(run.namespace, desired.name)
+                self._policies.forget(run.namespace, desired.name, seen.resource_version)
             else:
                 return self._accept(run, record, desired, answer)
         current = body is not None and body["metadata"]["uid"] == seen.uid
@@ -280,12 +280,14 @@ class Applier:
 
     async def _find(self, run: Result, desired: DesiredPolicy) -> Mapping[str, Any] | None:
         """The policy as it is now; where it is gone meanwhile, the pass is stale."""
+        known = self._policies.in_namespace(run.namespace).get(desired.name)
         try:
             return await self._api.get(_path(run.namespace, desired.name))
         except ApiError as error:
             if error.status != 404 or error.namespace_is_going:
                 raise
-            self._policies.forget(run.namespace, desired.name)
+            if known is not None:
+                self._policies.forget(run.namespace, desired.name, known.resource_version)
             run.stale(desired.profile)
             return None
 
@@ -297,7 +299,9 @@ class Applier:
             answer = await self._api.replace(_path(run.namespace, desired.name), wanted)
         except ApiError as error:
             if error.status in (404, 409) and not error.namespace_is_going:
-                self._policies.forget(run.namespace, desired.name)
+                based_on = wanted["metadata"].get("resourceVersion")
+                if based_on:
+                    self._policies.forget(run.namespace, desired.name, based_on)
                 run.stale(desired.profile)
                 return False
             raise

@@ -146,10 +146,12 @@ class Controller:
         self._status_writer.pending(namespace)
         self._queue.add(namespace, Priority.HIGH)
 
-    def _policy_undecodable(self, key: Key, _found: Undecodable) -> None:
+    def _policy_undecodable(self, key: Key, found: Undecodable) -> None:
         # What it was is no more. The reconciler finds the name taken, and reports why it cannot be read.
         namespace, name = key
-        self._policies.forget(namespace, name)
+        known = self._policies.in_namespace(namespace).get(name)
+        if known is not None:
+            self._policies.forget(namespace, name, found.resource_version or known.resource_version)
         if namespace and self._state.complete:
             self._status_writer.pending(namespace)
             self._queue.add(namespace, Priority.HIGH)

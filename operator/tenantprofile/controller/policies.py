@@ -34,5 +34,5 @@ class PolicyCache:
         if known is not None and known.uid == uid:
             self.store.remove((namespace, name), int(known.resource_version))
 
-    def forget(self, namespace: str, name: str) -> None:
-        self.store.forget((namespace, name))
+    def forget(self, namespace: str, name: str, version: str) -> None:
+        self.store.forget((namespace, name), int(version))

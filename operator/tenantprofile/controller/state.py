@@ -41,8 +41,8 @@ class Policies(Protocol):
     def deleted(self, namespace: str, name: str, uid: str) -> None:
         """We have deleted it."""
 
-    def forget(self, namespace: str, name: str) -> None:
-        """An answer says that what was believed is not so; the watch will tell."""
+    def forget(self, namespace: str, name: str, version: str) -> None:
+        """An answer says that this version is not the present; the watch brings what is."""
 
 
 @dataclass(frozen=True, slots=True)
