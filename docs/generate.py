@@ -349,7 +349,7 @@ def _rule_section(rule: Rule) -> Iterator[str]:
     yield f"### {rule.id}"
     yield f"{rule.title}. ({', '.join(marks)})"
     yield f"*Why it matters:* {rule.why}"
-    yield f"*How to mend it:* {rule.mend}"
+    yield f"*How to fix it:* {rule.fix}"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -7,9 +7,11 @@ from typing import Any
 
 from client import PROFILES, Refused, eventually, policies_of
 from cluster.conftest import World
-from operatorprocess import OperatorProcess
+from controlplane import ControlPlane
+from operatorprocess import ROOT, OperatorProcess, established
 from referee import Referee
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 Start = Callable[..., OperatorProcess]
 
 OPEN = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}
@@ -242,3 +244,33 @@ def test_what_an_earlier_profile_of_the_name_retained_is_not_removed_by_the_next
     world.is_ready()
     world.has(left, f"{profile}.default-deny")
     assert not referee.deletions()
+
+
+def test_deleting_the_crd_while_the_operator_runs_leaves_every_policy_in_force(
+    world: World, controller_manager: ControlPlane, start: Start, referee: Referee
+) -> None:
+    start()
+    profile = world.profile("default-deny", "dns-egress")
+    namespaces = [world.namespace() for _ in range(5)]
+    both = (f"{profile}.default-deny", f"{profile}.dns-egress")
+    for namespace in namespaces:
+        world.has(namespace, *both)
+    crd = f"{CRDS}/tenantprofiles.tenantprofile.dev"
+    world.client.delete(crd)
+    eventually(lambda: gone(world, crd), within=60)
+    controller_manager.kubectl(
+        "apply", "--server-side", "-f", str(ROOT / "crds/tenantprofile.dev_tenantprofiles.yaml")
+    )
+    eventually(lambda: established(world.client.get(crd)), within=60)
+    later = eventually(lambda: world.profile("same-namespace", name=f"{profile}-b"), within=60)
+    for namespace in namespaces:
+        world.has(namespace, *both, f"{later}.same-namespace", within=60)
+    assert not referee.deletions()
+
+
+def gone(world: World, path: str) -> bool:
+    try:
+        world.client.get(path)
+    except Refused as error:
+        return bool(error.status == 404)
+    return False

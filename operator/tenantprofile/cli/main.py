@@ -36,7 +36,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
             raise
         except Exception as error:
-            if os.environ.get("TENANTPROFILE_DEBUG"):
+            if os.environ.get("TENANTPROFILE_DEBUG") or ctx.invoked_subcommand == "run":
                 raise
             place = traceback.extract_tb(error.__traceback__)[-1]
             click.echo(

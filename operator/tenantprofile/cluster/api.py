@@ -83,6 +83,8 @@ class Api:
         self.writes = 0
         self.takes_protobuf = self._own is not None
         """Whether bodies may be in the API server's own format; what stands in for the network reads JSON."""
+        self.requested: Callable[[str, int, float], None] = lambda method, code, seconds: None
+        """Called after each request: its method, the answer's code or 0, and how long it took."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each write but those of the lease: whether it is still ours to make."""
 
@@ -426,6 +428,8 @@ class Api:
         """The body of an answer. Raises ApiError, and AnswerTooLargeError."""
         headers = {**_JSON, "Content-Type": content_type} if content_type else _JSON
         deadline = settings.READ_DEADLINE if data is None else settings.WRITE_DEADLINE
+        began = time.monotonic()
+        code = 0
         try:
             answer = await self._transport.request(
                 method,
@@ -437,8 +441,11 @@ class Api:
             )
         except AnswerTooLargeError:
             raise
+            code = answer.status
         except TransportError as error:
             raise ApiError(0, "Unreachable", str(error)) from error
+        finally:
+            self.requested(method, code, time.monotonic() - began)
         if answer.status >= 400:
             raise refusal(answer)
         return answer.body

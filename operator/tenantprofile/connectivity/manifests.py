@@ -110,7 +110,6 @@ def relevant(objects: Iterable[object]) -> Iterator[tuple[str, Mapping[str, Any]
         kind = raw.get("kind")
         if not isinstance(kind, str):
             raise ManifestError("kind", "missing; expected a Kubernetes object")
-        group, _, _ = str(raw.get("apiVersion") or "").rpartition("/")
         if kind == "List" or (kind.endswith("List") and isinstance(raw.get("items"), list)):
             inner = kind.removesuffix("List")
             for item in as_list(raw.get("items"), "items"):
@@ -118,9 +117,7 @@ def relevant(objects: Iterable[object]) -> Iterator[tuple[str, Mapping[str, Any]
                 if inner and "apiVersion" not in typed:
                     typed = {**typed, "apiVersion": raw.get("apiVersion")}
                 yield from relevant((typed,))
-        elif VERSIONS.get(kind) == raw.get("apiVersion") or (
-            kind not in KINDS and pod_template(raw)
-        ):
+        elif VERSIONS.get(kind) == raw.get("apiVersion") or (kind not in KINDS and pod_template(raw)):
             yield kind, raw
 
 

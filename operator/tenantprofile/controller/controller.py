@@ -26,8 +26,8 @@ from tenantprofile.cluster.decode import Object
 from tenantprofile.cluster.informer import Informer
 from tenantprofile.cluster.pace import Pace
 from tenantprofile.cluster.store import Key
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.ledger import Ledger
+from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.policies import PolicyCache
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
@@ -39,6 +39,7 @@ from tenantprofile.controller.state import (
     namespace_record,
     profile_record,
 )
+from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.names import LABEL_PROFILE
 from tenantprofile.planning.desired import ProfilePlan
 from tenantprofile.planning.observed import Observed
@@ -57,9 +58,10 @@ class Controller:
         state: State,
         policies: PolicyCache,
         queue: WorkQueue,
-        board: StatusBoard,
+        status_writer: StatusWriter,
         ledger: Ledger,
         reconciler: Reconciler,
+        metrics: Metrics,
         clock: Callable[[], float],
         *,
         synced: Callable[[bool], None] = lambda _: None,
@@ -69,9 +71,10 @@ class Controller:
         self._state = state
         self._policies = policies
         self._queue = queue
-        self._board = board
+        self._status_writer = status_writer
         self._ledger = ledger
         self._reconciler = reconciler
+        self._metrics = metrics
         self._clock = clock
         self._synced = synced
         self._pace = Pace()
@@ -139,7 +142,8 @@ class Controller:
         if self._reconciler.is_own_write(namespace, name, after):
             return
         self._reconciler.drift_seen(namespace, name, before, self.policies.body if after else None)
-        self._board.pending(namespace)
+        self._metrics.waits(namespace, "drift")
+        self._status_writer.pending(namespace)
         self._queue.add(namespace, Priority.HIGH)
 
     def _policy_undecodable(self, key: Key, _found: Undecodable) -> None:
@@ -147,7 +151,7 @@ class Controller:
         namespace, name = key
         self._policies.forget(namespace, name)
         if namespace and self._state.complete:
-            self._board.pending(namespace)
+            self._status_writer.pending(namespace)
             self._queue.add(namespace, Priority.HIGH)
 
     def _namespace_event(
@@ -164,9 +168,11 @@ class Controller:
                 record is not None and self._state.selects(profile.profile, record.facts)
                 for record in (before, after)
             ):
-                self._board.touch(profile.name)
+                self._status_writer.touch(profile.name)
         if self._state.complete:
-            self._board.pending(name)
+            if after is not None:
+                self._metrics.waits(name, "new")
+            self._status_writer.pending(name)
             # One whose facts change all the time is its own concern.
             limited = before is not None and after is not None and before.uid == after.uid
             self._queue.add(name, Priority.HIGH, limited=limited)
@@ -176,7 +182,7 @@ class Controller:
 
     def _template_event(self, key: Key, before: TemplateRecord | None, after: TemplateRecord | None) -> None:
         if after is not None:
-            self._board.touch_template(key[1])
+            self._status_writer.touch_template(key[1])
             if before is not None and before.template == after.template:
                 return
         self.on_template(_type(before, after), key[1])
@@ -212,14 +218,14 @@ class Controller:
                 if before.profile.spec_key == after.profile.spec_key:
                     after.profile, after.plan = before.profile, before.plan
                     if before.generation != after.generation or before.status != after.status:
-                        self._board.touch(after.name)
+                        self._status_writer.touch(after.name)
                     return
             elif after.profile is None:
                 # What cannot be read changes nothing: the last good form is kept up meanwhile.
                 after.plan = before.plan
         elif before is not None:
             self._ledger.profile_gone(before.uid, before.leaves)
-            self._board.drop(after.name)
+            self._status_writer.drop(after.name)
         self._replan(after, before)
 
     def _profile_gone(self, before: ProfileRecord, body: Object | None) -> None:
@@ -229,7 +235,7 @@ class Controller:
             # Its last state, whatever was seen of it before.
             self._ledger.profile_gone(last.uid, last.leaves)
         self._fan_out(before, None)
-        self._board.drop(before.name)
+        self._status_writer.drop(before.name)
         if before.plan is not None:
             self._touch_templates(before.plan)
 
@@ -245,7 +251,7 @@ class Controller:
             record.plan = ProfilePlan(
                 record.profile, self._state.usable_templates(), previous, self._state.unusable_templates()
             )
-        self._board.renew(record.name)
+        self._status_writer.renew(record.name)
         for plan in (previous, record.plan):
             if plan is not None:
                 self._touch_templates(plan)
@@ -254,7 +260,7 @@ class Controller:
     def _touch_templates(self, plan: ProfilePlan) -> None:
         for name in plan.template_names:
             if self._state.templates.get(name) is not None:
-                self._board.touch_template(name)
+                self._status_writer.touch_template(name)
 
     # --- fan-outs ---
 
@@ -332,9 +338,9 @@ class Controller:
             self._queue.add(name, Priority.LOW)
             await pace.step()
         for profile in self._state.profiles.values():
-            self._board.touch(profile.name)
+            self._status_writer.touch(profile.name)
         for template in self._state.templates.values():
-            self._board.touch_template(template.name)
+            self._status_writer.touch_template(template.name)
 
     # --- the workers ---
 
@@ -350,7 +356,9 @@ class Controller:
             except Exception:
                 logger.exception("reconciling failed", extra={"namespace": namespace})
                 self._queue.backoff(namespace)
+                self._metrics.passed(namespace, wrote=False, failed=True)
             else:
+                self._metrics.passed(namespace, wrote=result.wrote, failed=result.retry)
                 if result.retry:
                     self._queue.backoff(namespace, result.at_least, result.causes)
                 else:
@@ -360,7 +368,7 @@ class Controller:
             finally:
                 self._queue.done(namespace)
                 if not self._queue and self._state.complete:
-                    self._board.settled = True
+                    self._status_writer.settled = True
             # A pass that finds nothing to do never waits for anything.
             await self._pace.step()
 

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,20 @@ import kopf
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.cluster.credentials import Credentials
 from tenantprofile.controller import handlers
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.controller import Controller
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.health import Health
 from tenantprofile.controller.lease import Lease
 from tenantprofile.controller.ledger import Ledger
+from tenantprofile.controller.metrics import Metrics, Present
 from tenantprofile.controller.policies import PolicyCache
-from tenantprofile.controller.probes import ProbeServer
+from tenantprofile.controller.probes import MetricsServer, ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.renderer import ProcessRenderer
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
+from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.settings import KOPF_PAUSE, LAST_WRITES, LEDGER_PAUSE
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ class Settings:
     connections: int = 48
     comparison_interval: float = 600.0
     probe_port: int = 8080
+    metrics_port: int = 0
+    metrics_cert: Path | None = None
+    metrics_key: Path | None = None
 
 
 async def run(settings: Settings) -> None:
@@ -72,8 +76,10 @@ class _Operator:
         policies = PolicyCache()
         self._queue = WorkQueue(clock)
         self._renderer = ProcessRenderer()
-        self._board = StatusBoard(api, self._state, self._renderer)
+        self._status_writer = StatusWriter(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
+        self._metrics = Metrics(clock)
+        api.requested = self._metrics.requested
         self._ledger = Ledger(api, settings.namespace)
         self._seal = Seal()
         self._reconciler = Reconciler(
@@ -83,8 +89,9 @@ class _Operator:
             self._ledger,
             self._seal,
             self._renderer,
-            self._board,
+            self._status_writer,
             self._events,
+            self._metrics,
             clock,
         )
         self._controller = Controller(
@@ -92,9 +99,10 @@ class _Operator:
             self._state,
             policies,
             self._queue,
-            self._board,
+            self._status_writer,
             self._ledger,
             self._reconciler,
+            self._metrics,
             clock,
             synced=self._synced,
         )
@@ -138,13 +146,28 @@ class _Operator:
                 f"cannot listen on port {self._settings.probe_port}: {error.strerror or error}; name a free one with"
                 " --probe-port, or 0 for none"
             ) from error
+        self._metrics.registry.register(self._present())
+        metrics = MetricsServer(
+            self._settings.metrics_port,
+            self._metrics.registry,
+            self._settings.metrics_cert,
+            self._settings.metrics_key,
+        )
+        try:
+            await metrics.start()
+        except OSError as error:
+            await probes.stop()
+            raise OSError(
+                f"cannot serve metrics on port {self._settings.metrics_port}: {error.strerror or error}; name a free"
+                " one with --metrics-port, or 0 for none"
+            ) from error
         tasks: list[Coroutine[Any, Any, None]] = [
             self._kopf(),
             *(informer.run() for informer in informers),
             self._controller.keep_comparing(self._settings.comparison_interval),
             self._controller.fan_out(),
             self._events.run(),
-            self._board.run(self._may_write.is_set),
+            self._status_writer.run(self._may_write.is_set),
             self._ledger.run(self._may_write.is_set),
             self._open_or_close(),
             *(self._work(Priority.LOW) for _ in range(self._settings.workers)),
@@ -170,7 +193,24 @@ class _Operator:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await self._renderer.stop()
+            await metrics.stop()
             await probes.stop()
+
+    def _present(self) -> Present:
+        informers = self._controller.informers
+
+        def ago(informer: Any) -> Callable[[], float]:
+            return lambda: self._clock() - informer.last_contact
+
+        return Present(
+            tallies=lambda: self._status_writer.tallies,
+            queue=lambda: {"depth": float(len(self._queue)), "oldest": self._queue.oldest()},
+            watches={informer.kind: ago(informer) for informer in informers},
+            blind={informer.kind: informer.problem for informer in informers},
+            compared=lambda: self._clock() - self._controller.compared_at,
+            leads=lambda: self._leads,
+            renders=lambda: self._renderer.renders,
+        )
 
     def _synced(self, complete: bool) -> None:
         if complete:

@@ -8,26 +8,30 @@ sees to that); one profile's trouble keeps nothing of another's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.controller.apply import Applier
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.contention import WINDOW, Contention
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.ledger import Ledger, Owned
+from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.pending_drift import PendingDrift
-from tenantprofile.controller.prune import rests_on_present
+from tenantprofile.controller.prune import kind_is_going, rests_on_present
 from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, ProfileRecord, State
+from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal, Renderer
 from tenantprofile.planning.drift import change, last_manager
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.plan import Create, Delete, Plan, Write, plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -54,8 +58,9 @@ class Reconciler:
         ledger: Ledger,
         seal: Seal,
         renderer: Renderer,
-        board: StatusBoard,
+        status_writer: StatusWriter,
         events: EventRecorder,
+        metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._api = api
@@ -64,12 +69,12 @@ class Reconciler:
         self._ledger = ledger
         self._seal = seal
         self._renderer = renderer
-        self._board = board
+        self._status_writer = status_writer
         self._clock = clock
         self._contention = Contention()
         self._short_of_quota: set[str] = set()
         self._pending = PendingDrift()
-        self._reporter = Reporter(state, board, events)
+        self._reporter = Reporter(state, status_writer, events, metrics)
         self._applier = Applier(api, state, policies, ledger, seal, self._pending, self._reporter)
 
     def drift_seen(
@@ -105,7 +110,7 @@ class Reconciler:
         record = self._state.namespaces.get(namespace)
         if record is None or record.terminating:
             return self._leave(run, record)
-        self._board.begins(namespace)
+        self._status_writer.begins(namespace)
         plans = self._state.plans(record.facts)
         for profile_plan in plans:
             await profile_plan.prepare(self._renderer, record.facts)
@@ -140,7 +145,7 @@ class Reconciler:
 
     def _leave(self, run: Result, record: NamespaceRecord | None) -> Result:
         """A namespace that is gone or going: its objects are the namespace controller's to remove."""
-        self._board.begins(run.namespace)
+        self._status_writer.begins(run.namespace)
         self._reporter.nothing(run.namespace)
         self._short_of_quota.discard(run.namespace)
         self._pending.forget(run.namespace)
@@ -374,6 +379,12 @@ class Reconciler:
     ) -> bool:
         """Whether what is to be removed is unwanted by what stands in the cluster at present."""
         try:
+            if None in basis.values() and await kind_is_going(self._api):
+                for profile in set(self._ledger.owned(record.uid).values()):
+                    if profile in self._ledger.departed:
+                        self._ledger.profile_gone(profile, "Retain")
+                logger.warning("profiles are gone because their CRD is: their policies stay in force")
+                return False
             if await rests_on_present(self._api, record, basis):
                 return True
         except ApiError as error:

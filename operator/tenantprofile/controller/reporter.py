@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from tenantprofile.cluster.api import ApiError
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.events import EventRecorder, Subject
+from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.state import NamespaceRecord, ProfileRecord, State
+from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.names import ANNOTATION_ADOPT
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan
 from tenantprofile.planning.status import Outcome, Problem, counted, cut
@@ -46,29 +47,35 @@ class Spaced:
 class Reporter:
     """One place for what is said, so that status, Events and log agree."""
 
-    def __init__(self, state: State, board: StatusBoard, events: EventRecorder) -> None:
+    def __init__(
+        self, state: State, status_writer: StatusWriter, events: EventRecorder, metrics: Metrics
+    ) -> None:
         self._state = state
-        self._board = board
+        self._status_writer = status_writer
         self._events = events
+        self._metrics = metrics
         self._refusals = Spaced()
-        board.degraded = self.degraded
+        status_writer.degraded = self.degraded
 
     def repaired(self, namespace: str, desired: DesiredPolicy, what: str, manager: str | None) -> None:
         """A policy that somebody else (`manager`) had changed or deleted is as desired again."""
         place = f"{namespace}/{desired.name}"
-        self._board.repaired(desired.profile, f"{place}: {what}")
+        self._metrics.repaired("deleted" if what == "deleted" else "changed", manager)
+        self._status_writer.repaired(desired.profile, f"{place}: {what}")
         self._events.normal(self._profile(desired.profile), "PolicyRepaired", f"{place}: {what}")
         self._on_namespace(namespace, "PolicyRepaired", f"NetworkPolicy {desired.name} was repaired: {what}")
         self._log(logging.INFO, "repaired a network policy: %s", what, namespace, desired, manager=manager)
 
     def adopted(self, namespace: str, desired: DesiredPolicy) -> None:
         """A foreign policy was taken over, because its owner said so."""
+        self._metrics.changed("adopted")
         what = f"{namespace}/{desired.name} was taken over, as its annotation {ANNOTATION_ADOPT} says"
         self._events.normal(self._profile(desired.profile), "PolicyAdopted", what)
         self._log(logging.INFO, "%s", what, namespace, desired)
 
     def replaced(self, namespace: str, desired: DesiredPolicy, spec: str) -> None:
         """A foreign policy was replaced, because the profile says so. `spec`: what stood there, as JSON."""
+        self._metrics.changed("replaced")
         what = f"NetworkPolicy {desired.name} was not the operator's and was replaced; its spec was {spec}"
         self._events.warning(self._profile(desired.profile), "PolicyReplaced", f"{namespace}: {what}")
         self._on_namespace(namespace, "PolicyReplaced", what)
@@ -76,6 +83,7 @@ class Reporter:
 
     def removed(self, namespace: str, name: str, profile: str) -> None:
         """A policy that nothing wants any more was removed."""
+        self._metrics.changed("deleted")
         what = f"deleted NetworkPolicy {namespace}/{name}, which no profile asks for any more"
         self._events.normal(self._profile(profile), "PoliciesDeleted", what)
         logger.info(
@@ -85,6 +93,8 @@ class Reporter:
 
     def refused(self, namespace: str, profile: str, policy: str, error: ApiError) -> None:
         """The API server refused a write; said again only after a while."""
+        if not error.namespace_is_going:
+            self._metrics.refused(error.status, error.reason)
         key = (namespace, f"{error.status} {error.reason}")
         if error.namespace_is_going or not self._refusals.is_due(key):
             return
@@ -109,6 +119,7 @@ class Reporter:
                 len(plan.profile.entries), run.ready.get(name, 0), problems, True, standing.get(name, 0)
             )
             if created := run.created.get(name):
+                self._metrics.changed("created", created)
                 what = counted(created, "network policy", "network policies")
                 self._on_namespace(
                     run.namespace, "PoliciesCreated", f"created {what} of profile {name}", warning=False
@@ -123,7 +134,7 @@ class Reporter:
                 outcomes[name] = Outcome(0, 0, _sorted(found), False, standing.get(name, 0))
         for name, outcome in outcomes.items():
             problems = outcome.problems
-            if problems and self._board.is_news(run.namespace, name, problems):
+            if problems and self._status_writer.is_news(run.namespace, name, problems):
                 first = problems[0]
                 self._on_namespace(run.namespace, first.reason, f"{name}/{first.policy}: {first.message}")
                 self._events.warning(
@@ -136,7 +147,7 @@ class Reporter:
                         first.message,
                         extra={"namespace": run.namespace, "policy": first.policy, "profile": name},
                     )
-        self._board.put(run.namespace, outcomes)
+        self._status_writer.put(run.namespace, outcomes)
 
     def degraded(self, record: ProfileRecord, starts: bool, reason: str, message: str) -> None:
         """A profile turns Degraded, or is not any more."""
@@ -151,7 +162,7 @@ class Reporter:
 
     def nothing(self, namespace: str) -> None:
         """The namespace is gone, or going."""
-        self._board.put(namespace, {})
+        self._status_writer.put(namespace, {})
         self._events.forget(namespace)
 
     def _on_namespace(self, namespace: str, reason: str, message: str, *, warning: bool = True) -> None:

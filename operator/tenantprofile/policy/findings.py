@@ -32,7 +32,7 @@ class Rule:
     severity: Severity
     title: str
     why: str
-    mend: str
+    fix: str
     refused_in_templates: bool
     on: bool = True
 

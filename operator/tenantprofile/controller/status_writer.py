@@ -1,4 +1,4 @@
-"""The status board: outcomes per namespace go in, one status per profile comes out, at most once a second.
+"""Writes statuses: outcomes per namespace go in, one status per profile comes out, at most once a second.
 
 Nothing is published before everything has been looked at once, unless something has been written or is
 wrong: a restart that finds all in order leaves no trace.
@@ -24,7 +24,7 @@ INTERVAL: Final = 1.0
 """Seconds between two statuses of one profile."""
 
 
-class StatusBoard:
+class StatusWriter:
     """Tallies of all profiles, and the task that publishes them."""
 
     def __init__(self, api: Api, state: State, renderer: Renderer) -> None:
@@ -82,7 +82,7 @@ class StatusBoard:
         self._hurry.set()
 
     def is_news(self, namespace: str, profile: str, problems: tuple[Problem, ...]) -> bool:
-        """Whether a namespace's problems differ from those on the board."""
+        """Whether a namespace's problems differ from those that were reported last."""
         tally = self._tallies.get(profile)
         known = tally.outcomes.get(namespace) if tally is not None else None
         return known is None or known.problems != problems
@@ -108,6 +108,11 @@ class StatusBoard:
         """The profile is gone."""
         self._tallies.pop(profile, None)
         self._dirty.discard(profile)
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """By profile."""
+        return self._tallies
 
     def tally(self, profile: str) -> Tally | None:
         return self._tallies.get(profile)
