@@ -670,3 +670,21 @@ def test_an_operator_that_was_cut_off_writes_nothing_old_when_it_is_back(world: 
     ]
     assert not touched
     settled(world)
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_a_deleted_crd_takes_no_policies_along(world: World, policy: str) -> None:
+    started(world, count=5, deletionPolicy=policy)
+    world.server.vanish("tenantprofiles", "policytemplates")
+    world.run_for(120)
+    assert len(world.server.all("networkpolicies")) == 5
+
+
+@pytest.mark.parametrize("away", [0.0, 0.005, 1.0, 5.0, 60.0])
+def test_a_crd_that_is_replaced_takes_no_policies_along(world: World, away: float) -> None:
+    started(world, count=5)
+    world.server.vanish("tenantprofiles", "policytemplates")
+    world.run_for(away)
+    world.server.appear("tenantprofiles", "policytemplates")
+    world.run_for(120)
+    assert len(world.server.all("networkpolicies")) == 5
