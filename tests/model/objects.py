@@ -45,6 +45,12 @@ KINDS: Final = {
         Kind("v1", "events", "Event", namespaced=True, create_on_update=True),
         Kind("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy", True, has_generation=True),
         Kind("coordination.k8s.io/v1", "leases", "Lease", True, unconditional=False, create_on_update=True),
+        Kind(
+            "apiextensions.k8s.io/v1",
+            "customresourcedefinitions",
+            "CustomResourceDefinition",
+            namespaced=False,
+        ),
         *(
             Kind("tenantprofile.dev/v1alpha1", plural, kind, False, True, custom=True, unconditional=False)
             for plural, kind in (("tenantprofiles", "TenantProfile"), ("policytemplates", "PolicyTemplate"))

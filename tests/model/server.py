@@ -24,6 +24,7 @@ from model.objects import KINDS, Kind, Object, defaulted, managed, merge
 Key = tuple[str, str, str]
 """Resource, namespace (empty for what belongs to the cluster), name."""
 
+CUSTOM: Final = {plural for plural, kind in KINDS.items() if kind.custom}
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -146,6 +147,8 @@ class ModelServer:
         """Counts restores: a watch of an older one is dead."""
         for name in ("default", "kube-system", "tenantprofile-system"):
             self.create("namespaces", {"metadata": {"name": name}}, actor="kubernetes")
+        self.served -= CUSTOM
+        self.appear(*CUSTOM)
 
     # --- for tests: what people and rivals do ---
 
@@ -213,12 +216,25 @@ class ModelServer:
 
     def vanish(self, *plurals: str) -> None:
         """The CRD is deleted: its objects go, and it is not served any more."""
+        for plural in plurals:
+            # It is marked first, and its finalizer removes the objects (apiextensions, finalizer controller).
+            key = ("customresourcedefinitions", "", f"{plural}.{KINDS[plural].group}")
+            body = deepcopy(self.objects[key])
+            body["metadata"] |= {"deletionTimestamp": self.stamp(), "deletionGracePeriodSeconds": 0}
+            self._commit(key, body, "kubernetes")
         for key in [key for key in self.objects if key[0] in plurals]:
             self._commit(key, None, "kubernetes")
         self.served -= set(plurals)
+        for plural in plurals:
+            self._commit(
+                ("customresourcedefinitions", "", f"{plural}.{KINDS[plural].group}"), None, "kubernetes"
+            )
 
     def appear(self, *plurals: str) -> None:
         """The CRD is there again."""
+        for plural in sorted(set(plurals) - self.served):
+            name = f"{plural}.{KINDS[plural].group}"
+            self.create("customresourcedefinitions", {"metadata": {"name": name}}, actor="kubernetes")
         self.served |= set(plurals)
 
     def finish_namespaces(self) -> None:

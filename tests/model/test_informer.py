@@ -191,7 +191,7 @@ def test_cache_and_server_agree_in_the_end(steps: list[Any]) -> None:
 
 @pytest.mark.slow
 @example(["create", "rival-create"])
-@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=steps)
 def test_cache_and_server_agree_after_many_orders(steps: list[Any]) -> None:
     converges(steps)
