@@ -111,3 +111,6 @@ STUCK: Final = 120.0
 """Seconds that an urgent namespace may wait for its first attempt."""
 BLIND: Final = 10.0
 """Seconds that an input may be blind before readiness fails: a restart of the API server takes less."""
+
+KIND_PAUSE: Final = 2.0
+"""Seconds before the CRD of profiles, when it could not be read, is read again."""

@@ -374,11 +374,6 @@ def test_retain_holds_while_suspended_and_while_an_entry_is_broken(
     assert len(world.server.all("networkpolicies")) == 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Controller._profile_gone takes the last form that it has heard for the last form of all, where a list lacks"
-    " the profile and no DELETED event has shown it; its policies should stay, as if the operator had not been running",
-)
 def test_retain_set_and_deleted_while_the_watch_was_down_loses_nothing(world: World) -> None:
     instance = started(world, count=3)
     instance.network.down = True
@@ -676,11 +671,6 @@ def test_a_deleted_crd_takes_no_policies_along(world: World, policy: str) -> Non
     assert len(world.server.all("networkpolicies")) == 5
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Ledger.departed keeps what a profile said when its CRD took it along, so its policies go as soon as the CRD"
-    " is back; whether the kind is going should be asked when the profile goes (and whether its CRD has another uid)",
-)
 @pytest.mark.parametrize("away", [0.0, 0.005, 1.0, 5.0, 60.0])
 def test_a_crd_that_is_replaced_takes_no_policies_along(world: World, away: float) -> None:
     started(world, count=5)

@@ -29,6 +29,7 @@ from tenantprofile.cluster.store import Key
 from tenantprofile.controller.ledger import Ledger
 from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.policies import PolicyCache
+from tenantprofile.controller.prune import kind_uid
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.state import (
@@ -44,7 +45,7 @@ from tenantprofile.names import LABEL_PROFILE
 from tenantprofile.planning.desired import ProfilePlan
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.profile import Profile, ProfileError
-from tenantprofile.settings import COMPARISON_RETRY, MAX_NESTING
+from tenantprofile.settings import COMPARISON_RETRY, KIND_PAUSE, MAX_NESTING
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,10 @@ class Controller:
         self._to_fan_out: dict[str, list[Profile]] = {}
         self._fan_out_wanted = asyncio.Event()
         self._compare_now = asyncio.Event()
+        self._kinds: dict[str, str] = {}
+        """The uid of the CRD under which a profile was seen, by the profile's uid."""
+        self._of_unknown_kind: set[str] = set()
+        self._kind_wanted = asyncio.Event()
         self.compared_at = clock()
         """When the last full comparison ended."""
 
@@ -214,6 +219,9 @@ class Controller:
             if before is not None:
                 self._profile_gone(before, body)
             return
+        if after.uid not in self._kinds:
+            self._of_unknown_kind.add(after.uid)
+            self._kind_wanted.set()
         if before is not None and before.uid == after.uid:
             after.orphans = after.orphans or before.orphans
             if before.profile is not None and after.profile is not None:
@@ -226,16 +234,16 @@ class Controller:
                 # What cannot be read changes nothing: the last good form is kept up meanwhile.
                 after.plan = before.plan
         elif before is not None:
-            self._ledger.profile_gone(before.uid, before.leaves)
             self._status_writer.drop(after.name)
         self._replan(after, before)
 
     def _profile_gone(self, before: ProfileRecord, body: Object | None) -> None:
-        last = profile_record(body) if body is not None else before
-        if last.uid == before.uid:
+        last = profile_record(body) if body is not None else None
+        if last is not None and last.uid == before.uid:
             last.plan, last.orphans = before.plan, before.orphans or last.orphans
-            # Its last state, whatever was seen of it before.
-            self._ledger.profile_gone(last.uid, last.leaves)
+            # Its last state. One that only a list lacks may have been changed before it went: its policies stay.
+            kind = self._kinds.pop(last.uid, "")
+            self._ledger.profile_gone(last.uid, kind if last.leaves == "Delete" else "")
         self._fan_out(before, None)
         self._status_writer.drop(before.name)
         if before.plan is not None:
@@ -343,6 +351,24 @@ class Controller:
             self._status_writer.touch(profile.name)
         for template in self._state.templates.values():
             self._status_writer.touch_template(template.name)
+
+    async def learn_kinds(self) -> None:
+        """Learn under which CRD new profiles were created, until cancelled; see `prune.kind_uid`."""
+        while True:
+            await self._kind_wanted.wait()
+            self._kind_wanted.clear()
+            asked, self._of_unknown_kind = self._of_unknown_kind, set()
+            try:
+                uid = await kind_uid(self._api)
+            except ApiError as error:
+                logger.warning("the CRD of profiles was not read: %s", error)
+                self._of_unknown_kind |= asked
+                await asyncio.sleep(KIND_PAUSE)
+                self._kind_wanted.set()
+                continue
+            if uid:
+                living = {record.uid for record in self._state.profiles.values()}
+                self._kinds.update(dict.fromkeys(asked & living, uid))
 
     # --- the workers ---
 

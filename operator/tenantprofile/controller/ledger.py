@@ -32,6 +32,8 @@ FLUSH: Final = 2.0
 """Seconds between two writes of the ledger."""
 SHARDS: Final = "0123456789abcdef"
 
+DELETE: Final = "Delete "
+
 Owned = Mapping[str, str]
 """Object name to the uid of the profile for which it was written."""
 
@@ -50,7 +52,7 @@ class Ledger:
         self._dirty: set[str] = set()
         self._wakeup = asyncio.Event()
         self.departed: dict[str, str] = {}
-        """By the uid of a deleted profile of which policies may be left: its last deletion policy."""
+        """By the uid of a deleted profile of which policies may be left: `Retain`, or DELETE and the uid of its CRD."""
         self.problem: str | None = None
         """Why the ledger cannot be kept, in plain words."""
 
@@ -70,9 +72,9 @@ class Ledger:
         if name in owned:
             self._put(namespace_uid, {known: uid for known, uid in owned.items() if known != name})
 
-    def profile_gone(self, uid: str, deletion_policy: str) -> None:
-        """A profile was deleted; its last state said what happens to its policies."""
-        self.departed[uid] = deletion_policy
+    def profile_gone(self, uid: str, kind_uid: str) -> None:
+        """A profile was deleted. `kind_uid`: the uid of its CRD if its policies are to be deleted, empty if they stay."""
+        self.departed[uid] = DELETE + kind_uid if kind_uid else "Retain"
         self._dirty.add(SHARDS[0])
         self._wakeup.set()
 

@@ -166,6 +166,7 @@ class _Operator:
             *(informer.run() for informer in informers),
             self._controller.keep_comparing(self._settings.comparison_interval),
             self._controller.fan_out(),
+            self._controller.learn_kinds(),
             self._events.run(),
             self._status_writer.run(self._may_write.is_set),
             self._ledger.run(self._may_write.is_set),

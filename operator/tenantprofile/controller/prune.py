@@ -41,10 +41,15 @@ async def rests_on_present(
     return True
 
 
-async def kind_is_going(api: Api) -> bool:
-    """Whether profiles go because their CRD does: that says nothing about what anybody wants. Raises ApiError."""
+async def kind_uid(api: Api) -> str:
+    """The uid of the CRD of profiles; empty where it is gone or going. Raises ApiError.
+
+    Profiles that go because their CRD does say nothing about what anybody wants.
+    """
     found = await _find(api, PROFILE_CRD)
-    return found is None or bool(found["metadata"].get("deletionTimestamp"))
+    if found is None or found["metadata"].get("deletionTimestamp"):
+        return ""
+    return str(found["metadata"]["uid"])
 
 
 async def _find(api: Api, path: str) -> Object | None:

@@ -17,10 +17,10 @@ from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.controller.apply import Applier
 from tenantprofile.controller.contention import WINDOW, Contention
 from tenantprofile.controller.events import EventRecorder
-from tenantprofile.controller.ledger import Ledger, Owned
+from tenantprofile.controller.ledger import DELETE, Ledger, Owned
 from tenantprofile.controller.metrics import Metrics
 from tenantprofile.controller.pending_drift import PendingDrift
-from tenantprofile.controller.prune import kind_is_going, rests_on_present
+from tenantprofile.controller.prune import kind_uid, rests_on_present
 from tenantprofile.controller.reporter import Reporter
 from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
@@ -227,7 +227,7 @@ class Reconciler:
             record = self._state.profiles.get(name.rpartition(".")[0])
             if record is None or record.uid != uid:
                 # Its profile is gone: what happens to its policies is what the profile said last.
-                if self._ledger.departed.get(uid) == "Delete":
+                if self._ledger.departed.get(uid, "").startswith(DELETE):
                     removable.add(name)
             elif (
                 record.profile is not None
@@ -379,11 +379,7 @@ class Reconciler:
     ) -> bool:
         """Whether what is to be removed is unwanted by what stands in the cluster at present."""
         try:
-            if None in basis.values() and await kind_is_going(self._api):
-                for profile in set(self._ledger.owned(record.uid).values()):
-                    if profile in self._ledger.departed:
-                        self._ledger.profile_gone(profile, "Retain")
-                logger.warning("profiles are gone because their CRD is: their policies stay in force")
+            if None in basis.values() and not await self._was_deleted_by_somebody(record):
                 return False
             if await rests_on_present(self._api, record, basis):
                 return True
@@ -392,6 +388,22 @@ class Reconciler:
             return False
         run.stale(min(basis))  # the news is on its way
         return False
+
+    async def _was_deleted_by_somebody(self, record: NamespaceRecord) -> bool:
+        """Whether deleted profiles went for themselves, and not with their CRD. Raises ApiError."""
+        present = await kind_uid(self._api)
+        with_their_kind = [
+            uid
+            for uid in set(self._ledger.owned(record.uid).values())
+            if self._ledger.departed.get(uid, "").startswith(DELETE)
+            and self._ledger.departed[uid] != DELETE + present
+        ]
+        for uid in with_their_kind:
+            self._ledger.profile_gone(uid, "")
+            logger.warning(
+                "a profile is gone because its CRD is: its policies stay in force", extra={"uid": uid}
+            )
+        return not with_their_kind
 
     def _may_write(self, run: Result, write: Write, reporting: set[str]) -> bool:
         """Whether a write is to be made now; drift may have to be reported, or put off, instead."""

@@ -98,12 +98,12 @@ async def test_what_was_removed_and_namespaces_that_are_gone_are_dropped() -> No
 async def test_what_a_deleted_profile_said_last_is_known_as_long_as_policies_of_it_are_left() -> None:
     store = Store()
     ledger = filled(store, {"0a": {"p.a": "gone"}})
-    ledger.profile_gone("gone", "Delete")
-    ledger.profile_gone("without-policies", "Delete")
+    ledger.profile_gone("gone", "crd-1")
+    ledger.profile_gone("without-policies", "crd-1")
     await ledger.flush()
     fresh = Ledger(store, "system")  # type: ignore[arg-type]
     await fresh.load()
-    assert fresh.departed == {"gone": "Delete"}
+    assert fresh.departed == {"gone": "Delete crd-1"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"sets": 1}', '{"sets": [], "namespaces": {"a": 3}}', "x" * 9])
