@@ -301,8 +301,6 @@ class ModelServer:
     def _handle(self, request: Request) -> Object:
         if request.path == "/version":
             return {"major": "1", "minor": "36", "gitVersion": "v1.36.3"}
-        if request.path.startswith("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"):
-            return self._crd(request.path.rpartition("/")[2])
         kind, namespace, name, sub = self._route(request.path)
         if request.method == "GET":
             return (
@@ -321,14 +319,6 @@ class ModelServer:
         raise Refused(
             405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
         )
-
-    def _crd(self, name: str) -> Object:
-        """A CustomResourceDefinition, as far as anybody looks at it."""
-        if name.partition(".")[0] not in self.served:
-            raise Refused(
-                404, "NotFound", f'customresourcedefinitions.apiextensions.k8s.io "{name}" not found'
-            )
-        return {"apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": name}}
 
     def _route(self, path: str) -> tuple[Kind, str, str, str]:
         parts = path.strip("/").split("/")

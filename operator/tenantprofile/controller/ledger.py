@@ -73,7 +73,7 @@ class Ledger:
             self._put(namespace_uid, {known: uid for known, uid in owned.items() if known != name})
 
     def profile_gone(self, uid: str, kind_uid: str) -> None:
-        """A profile was deleted. `kind_uid`: the uid of its CRD if its policies are to be deleted, empty if they stay."""
+        """A profile was deleted. `kind_uid`: its CRD's uid if its policies are to be deleted; empty if they stay."""
         self.departed[uid] = DELETE + kind_uid if kind_uid else "Retain"
         self._dirty.add(SHARDS[0])
         self._wakeup.set()

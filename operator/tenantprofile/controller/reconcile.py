@@ -270,7 +270,8 @@ class Reconciler:
             tuple(removal for removal in phase if self._may_remove(run, removal, selecting))
             for phase in steps.deletes
         ]
-        if any(deletes) and await self._still_right(run, record, basis):
+        names = [removal.name for phase in deletes for removal in phase]
+        if names and await self._still_right(run, record, basis, names):
             for phase_of_deletes in deletes:
                 steps_of_phase = (self._applier.delete(run, record, removal) for removal in phase_of_deletes)
                 if not await self._each(steps_of_phase) or run.going:
@@ -375,11 +376,16 @@ class Reconciler:
         return not run.incomplete
 
     async def _still_right(
-        self, run: Result, record: NamespaceRecord, basis: Mapping[str, ProfileRecord | None]
+        self,
+        run: Result,
+        record: NamespaceRecord,
+        basis: Mapping[str, ProfileRecord | None],
+        names: Iterable[str],
     ) -> bool:
         """Whether what is to be removed is unwanted by what stands in the cluster at present."""
         try:
-            if None in basis.values() and not await self._was_deleted_by_somebody(record):
+            gone = [name for name in names if basis[name.rpartition(".")[0]] is None]
+            if gone and not await self._were_deleted_by_somebody(record, gone):
                 return False
             if await rests_on_present(self._api, record, basis):
                 return True
@@ -389,21 +395,22 @@ class Reconciler:
         run.stale(min(basis))  # the news is on its way
         return False
 
-    async def _was_deleted_by_somebody(self, record: NamespaceRecord) -> bool:
-        """Whether deleted profiles went for themselves, and not with their CRD. Raises ApiError."""
+    async def _were_deleted_by_somebody(self, record: NamespaceRecord, gone: list[str]) -> bool:
+        """Whether the profiles of these policies went for themselves, and not with their CRD. Raises ApiError."""
         present = await kind_uid(self._api)
-        with_their_kind = [
-            uid
-            for uid in set(self._ledger.owned(record.uid).values())
-            if self._ledger.departed.get(uid, "").startswith(DELETE)
-            and self._ledger.departed[uid] != DELETE + present
-        ]
-        for uid in with_their_kind:
-            self._ledger.profile_gone(uid, "")
-            logger.warning(
-                "a profile is gone because its CRD is: its policies stay in force", extra={"uid": uid}
-            )
-        return not with_their_kind
+        owned = self._ledger.owned(record.uid)
+        for name in gone:
+            uid = owned.get(name, "")
+            said = self._ledger.departed.get(uid, "")
+            if said != DELETE + present:
+                if said.startswith(DELETE):
+                    self._ledger.profile_gone(uid, "")
+                    logger.warning(
+                        "a profile is gone because its CRD is: its policies stay in force",
+                        extra={"profile": name.rpartition(".")[0]},
+                    )
+                return False
+        return True
 
     def _may_write(self, run: Result, write: Write, reporting: set[str]) -> bool:
         """Whether a write is to be made now; drift may have to be reported, or put off, instead."""
