@@ -61,7 +61,9 @@ def may(admin: Client, user: str, verb: str, resource: str, *, group: str = "", 
     return bool(admin.create(REVIEWS, body)["status"]["allowed"])
 
 
-def allowed_to(admin: Client, user: str, verb: str, resource: str, *, group: str = "", name: str = "") -> None:
+def allowed_to(
+    admin: Client, user: str, verb: str, resource: str, *, group: str = "", name: str = ""
+) -> None:
     """Wait until the API server's authorizer knows of a right that was just granted."""
     eventually(lambda: may(admin, user, verb, resource, group=group, name=name))
 

@@ -35,7 +35,9 @@ def target(world: World, operator: Client) -> str:
     return managed(operator, world.namespace(), "delegated")
 
 
-def patched(path: str, body: object, kind: str = "merge-patch+json", **query: str) -> Callable[[Client], object]:
+def patched(
+    path: str, body: object, kind: str = "merge-patch+json", **query: str
+) -> Callable[[Client], object]:
     return lambda client: client.request("PATCH", path, body, content_type=f"application/{kind}", **query)
 
 
@@ -65,14 +67,16 @@ WAYS: dict[str, Callable[[Client, str], Callable[[Client], object]]] = {
     "forged manager": lambda admin, path: patched(
         path, {"spec": OPEN}, fieldManager="tenantprofile-operator"
     ),
-    "forced apply": lambda admin, path: lambda client: client.apply(
-        path.rpartition("/")[0],
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": path.rpartition("/")[2]},
-            "spec": OPEN,
-        },
+    "forced apply": lambda admin, path: (
+        lambda client: client.apply(
+            path.rpartition("/")[0],
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": {"name": path.rpartition("/")[2]},
+                "spec": OPEN,
+            },
+        )
     ),
     "finalizer": lambda admin, path: patched(path, {"metadata": {"finalizers": ["example.com/keep"]}}),
     "marker": lambda admin, path: patched(
@@ -135,7 +139,9 @@ def test_names_of_profiles_are_reserved_and_older_squatters_can_only_go(
         return False
 
     eventually(reserved)
-    refused(lambda: tenant.create(path, {"metadata": {"generateName": f"{profile}.x-"}, "spec": DENY}), "reserved")
+    refused(
+        lambda: tenant.create(path, {"metadata": {"generateName": f"{profile}.x-"}, "spec": DENY}), "reserved"
+    )
     refused(lambda: tenant.merge(f"{path}/{profile}.deny", {"spec": OPEN}), "reserved")
     tenant.merge(f"{path}/{profile}.deny", {"metadata": {"annotations": {"note": "hands off"}}})
     tenant.request("DELETE", f"{path}/{profile}.deny")
@@ -150,11 +156,15 @@ def test_a_delegate_stays_within_the_profile(
     refused(lambda: delegate.merge(other, {"spec": OPEN}), "read-only")
     into = {"metadata": {"labels": {"tenantprofile.dev/profile": "other"}}}
     refused(lambda: delegate.merge(target, into), "read-only")
-    refused(lambda: delegate.merge(other, {"metadata": {"labels": {"tenantprofile.dev/profile": "delegated"}}}))
+    refused(
+        lambda: delegate.merge(other, {"metadata": {"labels": {"tenantprofile.dev/profile": "delegated"}}})
+    )
     refused(lambda: delegate.merge(target, {"metadata": {"labels": {"tenantprofile.dev/profile": None}}}))
 
 
-def test_platform_operator_and_administrator_pass(admin: Client, platform: Client, operator: Client, target: str) -> None:
+def test_platform_operator_and_administrator_pass(
+    admin: Client, platform: Client, operator: Client, target: str
+) -> None:
     platform.merge(target, {"metadata": {"annotations": {"note": "1"}}})
     admin.merge(target, {"metadata": {"annotations": {"note": "2"}}})
     body = operator.get(target)
@@ -191,7 +201,9 @@ def distrusting(cp: ControlPlane) -> Iterator[None]:
     yield from replaced(cp, change)
 
 
-def test_a_distrusted_user_does_not_pass_with_the_verb(distrusting: None, platform: Client, target: str) -> None:
+def test_a_distrusted_user_does_not_pass_with_the_verb(
+    distrusting: None, platform: Client, target: str
+) -> None:
     def no() -> bool:
         try:
             platform.request(
