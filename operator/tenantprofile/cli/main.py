@@ -19,6 +19,7 @@ from tenantprofile.cli.graph import graph
 from tenantprofile.cli.lint import lint
 from tenantprofile.cli.render import render
 from tenantprofile.cli.run import run
+from tenantprofile.cli.status import status
 from tenantprofile.cli.templates import templates
 from tenantprofile.cli.test import test
 
@@ -85,6 +86,7 @@ main.add_command(diff)
 main.add_command(graph)
 main.add_command(templates)
 main.add_command(doctor)
+main.add_command(status)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,8 @@ def test_what_is_seen() -> None:
     assert {"namespace": {"name", "labels", "annotations"}, "profile": {"name", "parameters"}} == FACTS
     body = (
         "podSelector:\n  matchLabels:\n    a: {{ namespace.name }}\n    b: {{ namespace.labels.team }}\n"
-        "    c: {{ namespace.annotations.note }}\n    d: {{ profile.name }}\n    e: {{ profile.parameters.q | string }}\n"
+        "    c: {{ namespace.annotations.note }}\n    d: {{ profile.name }}\n"
+        "    e: {{ profile.parameters.q | string }}\n"
         "    f: {{ params.v }}\npolicyTypes: [Ingress]\n"
     )
     labels = {"a": "shop", "b": "web", "c": "x", "d": "p", "e": "1", "f": "y"}
