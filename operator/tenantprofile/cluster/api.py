@@ -50,7 +50,9 @@ def policies_in(namespace: str) -> str:
     return f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
 
 
-_background: ContextVar[bool] = ContextVar("background", default=False)
+_background: ContextVar[bool | None] = ContextVar("background", default=None)
+"""Whether what runs now gives way to others; None outside every lane: statuses, Events, the operator's own records,
+which nobody waits for, and which go on for minutes beside a fan-out."""
 
 
 class Api:
@@ -100,11 +102,11 @@ class Api:
     @property
     def in_background(self) -> bool:
         """Whether what runs now gives way to others."""
-        return _background.get()
+        return _background.get() is True
 
     @contextmanager
     def lane(self, *, background: bool) -> Iterator[None]:
-        """Writes within, and in tasks started within, give way to others, or others to them."""
+        """Writes within, and in tasks started within, give way to others, or fan-outs to them."""
         token = _background.set(background)
         try:
             yield
@@ -290,14 +292,16 @@ class Api:
                 self._slots_left_by_urgent.one() if self._is_urgent() else nullcontext(),
             ):
                 return await self._send(method, target, data, content_type, place, slot)
-        self._urgent += 1
+        urgent = _background.get() is False
+        self._urgent += urgent
         try:
             # Where many wait, one place's policies go one after the other, so that it has one slot of all.
             async with self._turn(place), self._urgent_slots.one() as slot:
                 return await self._send(method, target, data, content_type, place, slot)
         finally:
-            self._urgent -= 1
-            self._last_urgent = time.monotonic()
+            if urgent:
+                self._urgent -= 1
+                self._last_urgent = time.monotonic()
 
     def _is_urgent(self) -> bool:
         return self._urgent > 0 or time.monotonic() < self._last_urgent + settings.WAY_GIVEN

@@ -132,7 +132,8 @@ async def test_a_fan_out_has_three_quarters_of_the_connections_and_a_twelfth_bes
 
     api, transport = quick(respond)
     if is_urgent:
-        await api.create(PATH, b"{}")  # it is over, and another may come any moment
+        with api.lane(background=False):
+            await api.create(PATH, b"{}")  # it is over, and another may come any moment
     before = len(transport.requests)
     with api.lane(background=True):
         waiting = [asyncio.ensure_future(api.create(PATH, b"{}")) for _ in range(60)]
@@ -159,6 +160,24 @@ async def test_urgent_work_that_writes_nothing_holds_back_no_fan_out() -> None:
         waiting = [asyncio.ensure_future(api.create(PATH, b"{}")) for _ in range(60)]
     await settle()
     assert len(transport.requests) == 36
+    release.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_an_event_or_a_status_beside_a_fan_out_does_not_hold_it_back() -> None:
+    release = asyncio.Event()
+
+    async def respond(number: int) -> Answer:
+        if number > 1:
+            await release.wait()
+        return answer({}, 201)
+
+    api, transport = quick(respond)
+    await api.create("/api/v1/namespaces/default/events", b"{}")
+    with api.lane(background=True):
+        waiting = [asyncio.ensure_future(api.create(PATH, b"{}")) for _ in range(60)]
+    await settle()
+    assert len(transport.requests) == 1 + 36
     release.set()
     await asyncio.gather(*waiting)
 
