@@ -44,7 +44,10 @@ def plan() -> ProfilePlan:
     """A profile with one policy from the template."""
     properties = {"team": {"type": "string"}, "ports": {"type": "array"}}
     template = load_policy_template(
-        {"metadata": {"name": "named"}, "spec": {"template": TEMPLATE, "parameters": {"properties": properties}}}
+        {
+            "metadata": {"name": "named"},
+            "spec": {"template": TEMPLATE, "parameters": {"properties": properties}},
+        }
     )
     profile = parse_profile(
         {
@@ -110,7 +113,9 @@ async def compare(namespaces: int, workers: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--namespaces", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=48)
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")

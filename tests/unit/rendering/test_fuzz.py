@@ -31,12 +31,75 @@ SECONDS_EACH = 10
 
 WORDS = st.sampled_from(
     [
-        *("name", "template", "parameters", "spec", "metadata", "policies", "properties", "items", "default", "type"),
-        *("pattern", "enum", "anyOf", "not", "required", "format", "cidr", "object", "array", "string", "integer"),
-        *("podSelector", "matchLabels", "matchExpressions", "policyTypes", "ingress", "egress", "from", "to", "ports"),
-        *("ipBlock", "cidr", "except", "10.0.0.0/8", "::/0", "Ingress", "Egress", "TCP", "key", "operator", "values"),
-        *("In", "namespaceSelector", "assertions", "drift", "default-deny", "cidr-egress", "port", "endPort", "$ref"),
-        *("additionalProperties", "patternProperties", "uniqueItems", "nullable", "exclusiveMinimum", "a", "(a+)+$"),
+        *(
+            "name",
+            "template",
+            "parameters",
+            "spec",
+            "metadata",
+            "policies",
+            "properties",
+            "items",
+            "default",
+            "type",
+        ),
+        *(
+            "pattern",
+            "enum",
+            "anyOf",
+            "not",
+            "required",
+            "format",
+            "cidr",
+            "object",
+            "array",
+            "string",
+            "integer",
+        ),
+        *(
+            "podSelector",
+            "matchLabels",
+            "matchExpressions",
+            "policyTypes",
+            "ingress",
+            "egress",
+            "from",
+            "to",
+            "ports",
+        ),
+        *(
+            "ipBlock",
+            "cidr",
+            "except",
+            "10.0.0.0/8",
+            "::/0",
+            "Ingress",
+            "Egress",
+            "TCP",
+            "key",
+            "operator",
+            "values",
+        ),
+        *(
+            "In",
+            "namespaceSelector",
+            "assertions",
+            "drift",
+            "default-deny",
+            "cidr-egress",
+            "port",
+            "endPort",
+            "$ref",
+        ),
+        *(
+            "additionalProperties",
+            "patternProperties",
+            "uniqueItems",
+            "nullable",
+            "exclusiveMinimum",
+            "a",
+            "(a+)+$",
+        ),
     ]
 )
 SCALARS = (
@@ -44,7 +107,9 @@ SCALARS = (
 )
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=4), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=4), inner, max_size=5)
+    ),
     max_leaves=25,
 )
 
@@ -53,22 +118,98 @@ PIECES = st.sampled_from(
         *(f"| {name}" for name in sorted(FILTERS) if not name.startswith("$")),
         *(f"is {name}" for name in sorted(TESTS)),
         *(f".{name}(" for name in sorted(METHODS)),
-        *("{{", "}}", "{%", "%}", "{#", "#}", "-%}", "{%- ", "(", ")", "[", "]", "[1:]", "{", "}", ",", ":", "~", "|"),
-        *("if", "elif", "else", "endif", "for", "in", "endfor", "set", "=", "not", "and", "or", "==", "<", "!=", "**"),
-        *("params", "namespace.name", "namespace.labels", "profile", "loop.index", "x", "range(9999)", "fail('no')"),
-        *("params.a", ".b", "['c']", "1", "2.5", "-1", "'text'", "none", "true", "*", "+", "-", "/", "//", "%", "\n"),
-        *("podSelector: {}\n", "policyTypes: [Ingress]\n", "- ", "  ", "a: ", "&x ", "*x", "!!set ", "<<: ", "---\n"),
+        *(
+            "{{",
+            "}}",
+            "{%",
+            "%}",
+            "{#",
+            "#}",
+            "-%}",
+            "{%- ",
+            "(",
+            ")",
+            "[",
+            "]",
+            "[1:]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "~",
+            "|",
+        ),
+        *(
+            "if",
+            "elif",
+            "else",
+            "endif",
+            "for",
+            "in",
+            "endfor",
+            "set",
+            "=",
+            "not",
+            "and",
+            "or",
+            "==",
+            "<",
+            "!=",
+            "**",
+        ),
+        *(
+            "params",
+            "namespace.name",
+            "namespace.labels",
+            "profile",
+            "loop.index",
+            "x",
+            "range(9999)",
+            "fail('no')",
+        ),
+        *(
+            "params.a",
+            ".b",
+            "['c']",
+            "1",
+            "2.5",
+            "-1",
+            "'text'",
+            "none",
+            "true",
+            "*",
+            "+",
+            "-",
+            "/",
+            "//",
+            "%",
+            "\n",
+        ),
+        *(
+            "podSelector: {}\n",
+            "policyTypes: [Ingress]\n",
+            "- ",
+            "  ",
+            "a: ",
+            "&x ",
+            "*x",
+            "!!set ",
+            "<<: ",
+            "---\n",
+        ),
     ]
 )
 EXPRESSIONS = st.recursive(
-    st.sampled_from(["1", "'10.0.0.0/8'", "params.a", "params", "namespace.labels", "x", "[]", "range(9999)", "2.5"]),
+    st.sampled_from(
+        ["1", "'10.0.0.0/8'", "params.a", "params", "namespace.labels", "x", "[]", "range(9999)", "2.5"]
+    ),
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from(sorted(name for name in FILTERS if not name.startswith("$")))).map(
             lambda pair: f"({pair[0]}) | {pair[1]}"
         ),
-        st.tuples(inner, st.sampled_from(["in", "==", "<", "+", "*", "~", "and", "or", "%", "//"]), inner).map(
-            lambda parts: f"({parts[0]}) {parts[1]} ({parts[2]})"
-        ),
+        st.tuples(
+            inner, st.sampled_from(["in", "==", "<", "+", "*", "~", "and", "or", "%", "//"]), inner
+        ).map(lambda parts: f"({parts[0]}) {parts[1]} ({parts[2]})"),
         st.tuples(inner, st.sampled_from(sorted(TESTS)), inner).map(lambda p: f"({p[0]}) is {p[1]}({p[2]})"),
         st.tuples(inner, st.sampled_from(sorted(METHODS)), inner).map(lambda p: f"({p[0]}).{p[1]}({p[2]})"),
         st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]"),
@@ -121,6 +262,7 @@ def judged(spec: Any) -> None:
 
 ANY_SCHEMA = st.fixed_dictionaries({"properties": st.dictionaries(WORDS, JSON, max_size=3)})
 OPEN_SCHEMA = st.just({"type": "object", "additionalProperties": True})
+OPTIONAL = ("parameters", "drift", "assertions", "suspend", "excludedNamespaces", "conflicts")
 PROFILES = st.fixed_dictionaries(
     {"metadata": st.just({"name": "p", "uid": "u"}) | JSON},
     optional={
@@ -138,10 +280,7 @@ PROFILES = st.fixed_dictionaries(
                 )
                 | JSON,
             },
-            optional={
-                key: JSON
-                for key in ("parameters", "drift", "assertions", "suspend", "excludedNamespaces", "conflicts")
-            },
+            optional=dict.fromkeys(OPTIONAL, JSON),
         )
     },
 )
@@ -149,7 +288,9 @@ PROFILES = st.fixed_dictionaries(
 
 @QUICK
 @given(BODIES, OPEN_SCHEMA, JSON)
-def test_any_template_body_yields_a_policy_or_a_declared_error(body: Any, schema: Any, parameters: Any) -> None:
+def test_any_template_body_yields_a_policy_or_a_declared_error(
+    body: Any, schema: Any, parameters: Any
+) -> None:
     rendered(body, schema, parameters)
 
 
