@@ -93,6 +93,10 @@ class Client:
                 if attempt == 2:
                     raise
         answer: Object = json.loads(raw) if raw else {}
+        if response.status == 429 and "(re)initializing" in raw.decode(errors="replace"):
+            # The storage of a custom resource is made anew after every change of its CRD.
+            time.sleep(0.2)
+            return self.request(method, path, body, content_type=content_type, **query)
         if response.status >= 400:
             raise Refused(response.status, answer)
         return answer

@@ -62,6 +62,7 @@ PROFILE_DEFAULTS: Final[Object] = {
     "conflicts": "Report",
     "deletionPolicy": "Delete",
     "drift": "Repair",
+    "podAdmission": "Immediate",
     "selectAllNamespaces": False,
     "suspend": False,
 }

@@ -262,6 +262,7 @@ def judged(spec: Any) -> None:
 
 ANY_SCHEMA = st.fixed_dictionaries({"properties": st.dictionaries(WORDS, JSON, max_size=3)})
 OPEN_SCHEMA = st.just({"type": "object", "additionalProperties": True})
+OPTIONAL = ("parameters", "drift", "assertions", "suspend", "excludedNamespaces", "conflicts")
 PROFILES = st.fixed_dictionaries(
     {"metadata": st.just({"name": "p", "uid": "u"}) | JSON},
     optional={
@@ -279,9 +280,7 @@ PROFILES = st.fixed_dictionaries(
                 )
                 | JSON,
             },
-            optional=dict.fromkeys(
-                ("parameters", "drift", "assertions", "suspend", "excludedNamespaces", "conflicts"), JSON
-            ),
+            optional=dict.fromkeys(OPTIONAL, JSON),
         )
     },
 )
