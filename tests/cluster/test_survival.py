@@ -49,7 +49,7 @@ def test_a_policy_deleted_before_its_answer_arrives_is_put_back(
 ) -> None:
     with FaultProxy(cp) as proxy:
         account = cp.service_account_kubeconfig("tenantprofile-system", "tenantprofile-operator")
-        start(kubeconfig=proxy.kubeconfig(account))
+        operator = start(kubeconfig=proxy.kubeconfig(account))
         namespaces = [world.namespace() for _ in range(20)]
         rival = Rival(cp.admin_kubeconfig, namespaces)
         rival.start()
@@ -60,6 +60,7 @@ def test_a_policy_deleted_before_its_answer_arrives_is_put_back(
             for namespace in namespaces:
                 world.has(namespace, f"{profile}.default-deny", f"{profile}.dns-egress", within=30)
             status = world.is_ready()
+        operator.stop()  # while it can still give the lease back
         assert status["policies"]["desired"] == status["policies"]["ready"] == 40
 
 
@@ -119,7 +120,7 @@ def test_a_team_whose_webhook_hangs_leaves_all_others_untouched(
     print("seconds until a namespace beside 100 hanging ones was protected:", [round(w, 3) for w in waits])
     # Each hanging write gives its slot up after half a second; before, the longest wait was over a minute.
     assert sorted(waits)[len(waits) // 2] < 1.0
-    assert max(waits) < 60.0
+    assert max(waits) < 8.0
     assert "the lease is lost" not in operator.log()
     assert operator.probe("livez")[0]
     status = world.is_degraded("ApplyFailed")
