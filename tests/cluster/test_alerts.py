@@ -136,3 +136,22 @@ def test_a_lease_held_by_nobody_who_runs_fires_until_it_is_deleted(
         except Refused as error:
             assert error.status == 404, error
     watching.is_silent()
+
+
+def test_a_fight_over_a_policy_fires_until_it_is_over(
+    world: World, start: Callable[..., OperatorProcess], watching: Prometheus, port: int
+) -> None:
+    start(f"--metrics-port={port}")
+    namespace = world.namespace()
+    name = f"{world.profile('default-deny')}.default-deny"
+    world.has(namespace, name)
+
+    def fight() -> bool:
+        world.client.merge(
+            f"{policies_of(namespace)}/{name}", {"spec": {"egress": [{}]}}, manager="other-tool"
+        )
+        return "TenantProfileContested" in watching.firing()
+
+    eventually(fight, within=60.0, every=0.3)
+    world.is_ready(within=60)
+    watching.is_silent()
