@@ -8,7 +8,7 @@ from collections.abc import Callable
 from client import eventually, policies_of
 from cluster.conftest import World
 from controlplane.process import free_ports
-from operatorprocess import OperatorProcess
+from operatorprocess import NAMESPACE, OperatorProcess
 
 
 def test_metrics_are_served_and_follow_what_happens(
@@ -32,3 +32,35 @@ def test_metrics_are_served_and_follow_what_happens(
     assert 'leader_election_master_status{name="tenantprofile-operator"} 1.0' in scraped()
     world.client.delete(f"{policies_of(namespace)}/{profile}.default-deny")
     eventually(lambda: 'tenantprofile_repairs_total{manager="unknown",what="deleted"} 1.0' in scraped())
+
+
+def test_a_replica_that_no_longer_leads_counts_nothing_by_profile(
+    world: World, start: Callable[..., OperatorProcess]
+) -> None:
+    (port,) = free_ports(1)
+    start(f"--metrics-port={port}")
+    profile = world.profile("default-deny")
+    world.namespace()
+    world.is_ready()
+
+    def scraped() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    eventually(lambda: f'profile="{profile}"' in scraped())
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tenantprofile-operator"
+    taken = {
+        "holderIdentity": "another",
+        "leaseDurationSeconds": 3600,
+        "renewTime": "2090-01-01T00:00:00.000000Z",
+    }
+    world.client.merge(lease, {"spec": taken})
+    try:
+        eventually(
+            lambda: 'leader_election_master_status{name="tenantprofile-operator"} 0.0' in scraped(), within=60
+        )
+        assert f'profile="{profile}"' not in scraped()
+        assert "tenantprofile_oldest_urgent_seconds 0.0" in scraped()
+    finally:
+        world.client.delete(lease)
+    eventually(lambda: f'profile="{profile}"' in scraped(), within=60)

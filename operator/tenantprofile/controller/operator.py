@@ -204,8 +204,12 @@ class _Operator:
             return lambda: self._clock() - informer.last_contact
 
         return Present(
-            tallies=lambda: self._status_writer.tallies,
-            queue=lambda: {"depth": float(len(self._queue)), "oldest": self._queue.oldest()},
+            # What a replica counted when it led is old, and what waits at a standby is the leader's to do.
+            tallies=lambda: self._status_writer.tallies if self._leads else {},
+            queue=lambda: {
+                "depth": float(len(self._queue)),
+                "oldest": self._queue.oldest() if self._may_write.is_set() else 0.0,
+            },
             watches={informer.kind: ago(informer) for informer in informers},
             blind={informer.kind: informer.problem for informer in informers},
             compared=lambda: self._clock() - self._controller.compared_at,

@@ -123,3 +123,12 @@ def test_every_alert_has_a_runbook_and_every_metric_is_documented() -> None:
         if name.endswith("_created"):
             continue
         assert f"`{base}`" in reference, base
+
+
+def test_the_dashboard_can_be_imported_anywhere() -> None:
+    assert DASHBOARD["id"] is None
+    assert DASHBOARD["uid"] == "tenantprofile-operator"
+    assert [v["type"] for v in DASHBOARD["templating"]["list"] if v["name"] == "datasource"] == ["datasource"]
+    for panel in DASHBOARD["panels"]:
+        sources = [panel["datasource"], *(t["datasource"] for t in panel["targets"] if "datasource" in t)]
+        assert all(source["uid"] in ("$datasource", "${datasource}") for source in sources), panel["title"]
