@@ -12,6 +12,7 @@ from tenantprofile.cli.doctor import doctor
 from tenantprofile.cli.explain import explain
 from tenantprofile.cli.graph import graph
 from tenantprofile.cli.lint import lint
+from tenantprofile.cli.needs import needs
 from tenantprofile.cli.render import render
 from tenantprofile.cli.run import run
 from tenantprofile.cli.templates import templates
@@ -50,6 +51,7 @@ main.add_command(test)
 main.add_command(explain)
 main.add_command(audit)
 main.add_command(connections)
+main.add_command(needs)
 main.add_command(diff)
 main.add_command(graph)
 main.add_command(templates)

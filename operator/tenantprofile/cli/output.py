@@ -62,12 +62,17 @@ def settings_of(plugin: str) -> Settings:
     return Settings(ip_blocks_match_pods=plugin != "cilium")
 
 
-def read_world(files: Sequence[str], kubeconfig: Path | None, context: str | None) -> Reading:
-    """The objects that were named and their world; exit code 2 when that cannot be had."""
+def read_world(
+    files: Sequence[str], kubeconfig: Path | None, context: str | None, *, extra: bool = False
+) -> Reading:
+    """The objects that were named and their world; exit code 2 when that cannot be had.
+
+    extra: of a cluster, read also the kinds that say which flows are needed.
+    """
     if not files and kubeconfig is None and context is None:
         stop("nothing to read; name files, folders or - for standard input, or a cluster with --context")
     try:
-        sources = read_sources(files, kubeconfig=kubeconfig, context=context)
+        sources = read_sources(files, kubeconfig=kubeconfig, context=context, extra=extra)
         return Reading(sources, assemble(sources.objects))
     except (SourceError, InputError) as error:
         stop(str(error))
