@@ -55,11 +55,14 @@ def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> 
         },
         "digests": _digests(assembly),
         "totals": totals(found),
-        "system": {"namespaces": sorted(found.system), **totals(found, system=True)},
+        "system": {"names": sorted(found.system), **totals(found, system=True)},
         "uncovered": _at(found, "open"),
         "openToAll": _at(found, "open to all"),
         "needs": {
-            **{state: sum(need.state == state for need in found.needs) for state in ("open", "cut", "unknown")},
+            **{
+                state: sum(need.state == state for need in found.needs)
+                for state in ("open", "cut", "unknown")
+            },
             "list": [need.data() for need in found.needs if need.state != "open"],
         },
         "widening": [
@@ -174,7 +177,7 @@ def markdown(data: Mapping[str, Any]) -> str:
             "",
             f"{total['hostNetworkPods']} pods use their node's network, which no policy can cover.",
         ]
-    if apart := data["system"]["namespaces"]:
+    if apart := data["system"]["names"]:
         lines += ["", f"Counted apart, as namespaces of the system: {', '.join(apart)}."]
     for direction in ("ingress", "egress"):
         part = data["openToAll"][direction]

@@ -246,9 +246,7 @@ def _host(world: World, text: str, settings: Settings) -> Target:
     return Target(text, addresses=ALL_ADDRESSES, remarks=(remark,))
 
 
-def _address(
-    world: World, text: str, address: Address, settings: Settings, ports: Sequence[Asked]
-) -> Target:
+def _address(world: World, text: str, address: Address, settings: Settings, ports: Sequence[Asked]) -> Target:
     if pod := world.at(address):
         return Target(text, (Alike(pod),))
     if known := world.service_at(address):
@@ -260,7 +258,9 @@ def _address(
         for service in world.services.values():
             for port in service.ports:
                 if port.node_port and (port.protocol, port.node_port) in ports:
-                    target = _service(world, f"{service.namespace}/service/{service.name}", *_key(service), settings)
+                    target = _service(
+                        world, f"{service.namespace}/service/{service.name}", *_key(service), settings
+                    )
                     remark = (
                         f"{address} is an address of the node {node}, and {port.node_port} the node port of"
                         f" the Service {service}"
@@ -295,8 +295,8 @@ def ask(
             f"{source} is the {senders.through.kind} of the Service {senders.service}; connections come from"
             " pods, so name a pod or workload"
         )
-    senders = _divided(world, senders, receivers, "Ingress")
-    receivers = _divided(world, receivers, senders, "Egress")
+    senders = _divided(world, senders, receivers, "Ingress", settings)
+    receivers = _divided(world, receivers, senders, "Egress", settings)
     for sender in senders.ends:
         for receiver in receivers.ends:
             for service_port, asked, remarks in _targets(receivers, receiver, ports):
@@ -309,23 +309,23 @@ def ask(
                 yield from _answers(assembly, sender, receiver, asked, service_port, settings, told)
 
 
-def _divided(world: World, target: Target, other: Target, direction: Direction) -> Target:
+def _divided(world: World, target: Target, other: Target, direction: Direction, settings: Settings) -> Target:
     """A range as one address for each part that the other end's policies tell apart, and its pods."""
     if target.addresses is None:
         return target
     blocks: set[AddressSet] = set()
     for end in other.ends:
         if isinstance(end.end, Workload):
-            for policy in world.policies_in(end.end.namespace):
+            for policy in isolating(world, end.end, direction, settings):
                 for rule in policy.spec.rules(direction):
                     blocks |= {peer.block for peer in rule.peers or () if peer.block is not None}
     parts: dict[frozenset[AddressSet], AddressSet] = {frozenset(): target.addresses}
     for block in blocks:
         split: dict[frozenset[AddressSet], AddressSet] = {}
         for key, part in parts.items():
-            for name, piece in ((key | {block}, part & block), (key, part - block)):
+            for holding, piece in ((key | {block}, part & block), (key, part - block)):
                 if piece:
-                    split[name] = split.get(name, NO_ADDRESSES) | piece
+                    split[holding] = split.get(holding, NO_ADDRESSES) | piece
         parts = split
     ends = []
     for part in sorted(parts.values(), key=lambda part: part.bounds):
@@ -491,7 +491,9 @@ def _service(world: World, text: str, namespace: str, name: str, settings: Setti
     found = dict.fromkeys(endpoint.address for endpoint in service.endpoints)
     if found:
         listed = ", ".join(
-            f"{endpoint.address}:{number}" for endpoint in service.endpoints for _, _, number in endpoint.ports
+            f"{endpoint.address}:{number}"
+            for endpoint in service.endpoints
+            for _, _, number in endpoint.ports
         )
         remark = f"endpoints of the Service {service}: {listed}"
         return Target(text, [Alike(world.at(a) or a) for a in found], service, remarks=(remark,))

@@ -19,8 +19,9 @@ from tenantprofile.cli.output import (
     stop,
     world_options,
 )
-from tenantprofile.connectivity.needs import Need, needs as found_in
+from tenantprofile.connectivity.needs import Need
 from tenantprofile.connectivity.needs import entries as entries_of
+from tenantprofile.connectivity.needs import needs as found_in
 
 _STATES: Final = ("cut", "unknown", "open")
 
@@ -66,7 +67,9 @@ def needs(
     found = [need for need in found if not namespaces or need.namespace in namespaces]
     say(reading.notes)
     if not found:
-        stop("no object in the input says that a flow is needed; expected pods, webhooks, Ingresses and the like")
+        stop(
+            "no object in the input says that a flow is needed; expected pods, webhooks, Ingresses and the like"
+        )
     if entries:
         click.echo(_entries(found))
     elif output == "text":

@@ -102,8 +102,8 @@ def _allows_everything(rules: list[Rule], settings: Settings) -> bool:
         if rule.peers is None:
             pods, block = pods | rule.numbers, ALL_IPV4
         parts = _with(parts, block, rule.numbers)
-    addresses = all(_EVERY <= ports for ports in parts)
-    return addresses and (_EVERY <= pods or settings.ip_blocks_match_pods)
+    addresses = all(ports >= _EVERY for ports in parts)
+    return addresses and (pods >= _EVERY or settings.ip_blocks_match_pods)
 
 
 def _with(parts: dict[PortSet, AddressSet], block: AddressSet, ports: PortSet) -> dict[PortSet, AddressSet]:

@@ -163,9 +163,7 @@ def _one_label(world: World, policy: Policy, peer: Peer, other: Workload, words:
         if miss.key == LABEL_NAMESPACE_NAME:
             return ""  # another namespace by name is meant, and no label was forgotten
         return f"namespace {home.name} would match if it had {_wanted(miss)}{_has(miss, home.labels)}"
-    return (
-        f"{words.end(other)} would match if it had {_wanted(pod_misses[0])}{_has(pod_misses[0], other.labels)}"
-    )
+    return f"{words.end(other)} would match if it had {_wanted(pod_misses[0])}{_has(pod_misses[0], other.labels)}"
 
 
 def _wanted(miss: Requirement) -> str:

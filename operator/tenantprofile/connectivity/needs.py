@@ -30,7 +30,13 @@ _WEBHOOKS: Final = ("ValidatingWebhookConfiguration", "MutatingWebhookConfigurat
 _ROUTES: Final = ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
 _CONTROLLERS: Final = frozenset(
     {"ingress-nginx", "nginx-ingress", "traefik", "contour", "envoy", "kong", "haproxy-ingress"}
-    | {"kubernetes-ingress", "aws-load-balancer-controller", "istio-ingressgateway", "ambassador", "emissary-ingress"}
+    | {
+        "kubernetes-ingress",
+        "aws-load-balancer-controller",
+        "istio-ingressgateway",
+        "ambassador",
+        "emissary-ingress",
+    }
 )
 """Values of `app.kubernetes.io/name` or `app` by which the charts of ingress controllers label their pods."""
 _CONTROLLER_NAMESPACES: Final = frozenset({"openshift-ingress", "ingress-nginx"})
@@ -275,7 +281,9 @@ class _Finder:
             if {w.labels.get("app.kubernetes.io/name"), w.labels.get("app")} & _CONTROLLERS
             or w.namespace in _CONTROLLER_NAMESPACES
         )
-        main = tuple(w for w in pods if w.labels.get("app.kubernetes.io/component", "controller") == "controller")
+        main = tuple(
+            w for w in pods if w.labels.get("app.kubernetes.io/component", "controller") == "controller"
+        )
         return _Caller("ingress", name, main or pods)
 
     def _gateway(self, namespace: str, spec: Mapping[str, Any]) -> _Caller:
@@ -316,7 +324,9 @@ class _Finder:
             pods = [
                 w
                 for w in self.world.workloads
-                if selector is not None and selector.matches(w.labels) and _watches(spec, namespace, w.namespace)
+                if selector is not None
+                and selector.matches(w.labels)
+                and _watches(spec, namespace, w.namespace)
             ]
             for endpoint in _maps(spec.get("podMetricsEndpoints")):
                 port = endpoint.get("portNumber") or endpoint.get("port") or endpoint.get("targetPort")
@@ -410,7 +420,7 @@ class _Finder:
         rules = [(p, r) for p in policies for r in p.spec.rules("Ingress") if _fits(r, pod, protocol, port)]
         for policy, rule in rules:
             blocks = [peer.block for peer in rule.peers or () if peer.block is not None]
-            if rule.peers is None or (caller.by_address and any(ALL_IPV4 <= block for block in blocks)):
+            if rule.peers is None or (caller.by_address and any(block >= ALL_IPV4 for block in blocks)):
                 return "open", f"{policy} lets everybody in on this port", ()
         peers = [peer for _, rule in rules for peer in rule.peers or ()]
         blocks = [peer.block for peer in peers if peer.block is not None]
@@ -419,11 +429,17 @@ class _Finder:
                 reason = f"{names} lets {_joined(blocks)} in, and the address of {caller.name} is not known"
                 return "unknown", reason, policies
             if any(_may_be_konnectivity(peer) for peer in peers):
-                reason = f"{names} lets kube-system in, which is right where konnectivity-agent pods make the call"
+                reason = (
+                    f"{names} lets kube-system in, which is right where konnectivity-agent pods make the call"
+                )
                 return "unknown", reason, policies
             return "cut", f"{names} lets no address in on this port", policies
         if peers:
-            return "unknown", f"the pods of {caller.name} are not in the input, and {names} names who may", policies
+            return (
+                "unknown",
+                f"the pods of {caller.name} are not in the input, and {names} names who may",
+                policies,
+            )
         return "cut", f"{names} lets nobody in on this port", policies
 
     def _judge_ends(
@@ -520,7 +536,10 @@ class _Finder:
             elif all(state == "open" for state in states):
                 state, reason = "open", "every pod of the namespace reaches every address"
             else:
-                state, reason = "unknown", "which addresses it has, and which pods use it, is not in the input"
+                state, reason = (
+                    "unknown",
+                    "which addresses it has, and which pods use it, is not in the input",
+                )
             isolated = {p: None for n, ps, _ in senders if n == service.namespace for p in ps}
             port = service.ports[0] if service.ports else None
             yield Need(
@@ -609,7 +628,7 @@ def _outside(policies: tuple[Policy, ...], ports: tuple[ServicePort, ...]) -> St
         if not ports or any(rule.numbers.contains(port.protocol, port.port) for port in ports)
     ]
     blocks = [peer.block for rule in rules for peer in rule.peers or () if peer.block is not None]
-    if any(rule.peers is None for rule in rules) or any(ALL_IPV4 <= block for block in blocks):
+    if any(rule.peers is None for rule in rules) or any(block >= ALL_IPV4 for block in blocks):
         return "open"
     return "unknown" if blocks else "cut"
 

@@ -71,7 +71,9 @@ class Service:
     @property
     def external(self) -> bool:
         """Whether clients outside the cluster can reach it: node ports, load balancer, external IPs."""
-        return self.type in ("NodePort", "LoadBalancer") or any(a.kind != "cluster IP" for a in self.addresses)
+        return self.type in ("NodePort", "LoadBalancer") or any(
+            a.kind != "cluster IP" for a in self.addresses
+        )
 
     def endpoint_ports(self, endpoint: Endpoint, port: ServicePort) -> tuple[int, ...]:
         """The numbers behind a Service port at an endpoint: those of the same name and protocol."""
@@ -160,9 +162,7 @@ def _endpoint_ports(raw: object, path: str) -> tuple[tuple[str, Protocol, int], 
         port = as_map(item, f"{path}[{index}]")
         protocol, number = port.get("protocol") or "TCP", port.get("port")
         if protocol not in PROTOCOLS:
-            raise ManifestError(
-                f"{path}[{index}].protocol", f"found {protocol!r}; expected TCP, UDP or SCTP"
-            )
+            raise ManifestError(f"{path}[{index}].protocol", f"found {protocol!r}; expected TCP, UDP or SCTP")
         if number is not None:
             found.append((str(port.get("name") or ""), protocol, _number(number, f"{path}[{index}].port")))
     return tuple(found)

@@ -135,7 +135,7 @@ def in_block(end: End, block: AddressSet, settings: Settings) -> bool:
     if settings.unknown_addresses == "matched":
         return True
     if settings.unknown_addresses == "unmatched":
-        return ALL_IPV4 <= block
+        return block >= ALL_IPV4
     return any(family and family <= block for family in settings.pod_families)
 
 

@@ -18,10 +18,15 @@ from typing import Any, Final
 from tenantprofile.connectivity.addresses import Address, AddressSet, parse_address
 from tenantprofile.connectivity.manifests import ManifestError, as_list, as_map, identity, labels_of, relevant
 from tenantprofile.connectivity.policies import Policy, PolicySpec, parse_spec
-from tenantprofile.connectivity.services import Endpoint, Service, ServiceAddress, parse_endpoints, parse_service
+from tenantprofile.connectivity.services import (
+    Endpoint,
+    Service,
+    ServiceAddress,
+    parse_endpoints,
+    parse_service,
+)
 from tenantprofile.connectivity.workloads import TEMPLATES, Workload, is_finished, parse_pod, parse_template
 from tenantprofile.names import LABEL_NAMESPACE_NAME
-
 
 _ENDPOINTS: Final[Mapping[str, str]] = {"EndpointSlice": "discovery.k8s.io", "Endpoints": ""}
 """Kinds that say what is behind a Service, each with its API group."""
@@ -194,7 +199,7 @@ class _Reader:
             for item in items if isinstance(items, list) else (raw,):
                 if not isinstance(item, Mapping):
                     continue
-                kind, group = item.get("kind"), str(item.get("apiVersion") or "").rpartition("/")[0]
+                kind, group = str(item.get("kind")), str(item.get("apiVersion") or "").rpartition("/")[0]
                 if (kind == "Node" and not group) or (kind in _ENDPOINTS and _ENDPOINTS[kind] == group):
                     others.append(item)
 

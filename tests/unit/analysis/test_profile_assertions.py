@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.analysis.texts import profile
 
 from tenantprofile.assertions.check import check, check_groups
 from tenantprofile.assertions.form import parse_assertions
@@ -19,6 +18,7 @@ from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal
 from tenantprofile.planning.profile import ProfileError, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import builtin_templates
+from unit.analysis.texts import profile
 from unit.connectivity.small_worlds import (
     LABELS,
     SELECTOR_PEERS,

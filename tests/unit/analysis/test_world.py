@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from unit.analysis.texts import BASELINE, SHOP, assembled, objects
 
 from tenantprofile.analysis.world import InputError, assemble
 from tenantprofile.input.objects import Origin, SourceObject
+from unit.analysis.texts import BASELINE, SHOP, assembled, objects
 
 STALE = """
     apiVersion: networking.k8s.io/v1
