@@ -113,7 +113,7 @@ def test_a_listing_beyond_what_anybody_reads_is_told_by_groups(monkeypatch: pyte
     rows = list(listing(assembled(pod("a", "one"), pod("b", "two"))))
     assert ("2 pods of 2 namespaces, such as one/a", "outside") in [(r.source, r.destination) for r in rows]
     only = listing(assembled(pod("a", "one"), pod("b", "two")), only=frozenset({"one"}))
-    assert [row.source for row in only][0] == "one/a"
+    assert next(row.source for row in only) == "one/a"
 
 
 def test_many_namespaces_are_told_by_groups(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,7 @@ def test_a_range_is_divided_by_what_rules_say_of_it() -> None:
         ("app/cl → 198.51.0.0/16 (198.51.100.0/24), TCP 443: allowed", True),
     ]
     assert {a.found.allowed for a in ask(ADDRESSES, "app/cl", "internet", [("TCP", 443)])} == {True, False}
-    (unknown,) = [a for a in ask(ADDRESSES, "app/web", "db.example.com", [("TCP", 5432)])]
+    (unknown,) = ask(ADDRESSES, "app/web", "db.example.com", [("TCP", 5432)])
     assert unknown.found.allowed
     assert "db.example.com" in unknown.headline
 
