@@ -6,21 +6,22 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORACLE := tests/conformance/connectivity/requirements.txt
 comma := ,
-DEBIAN := $(shell cat dev/enforcement/packages.txt) chromium chromium-driver
+DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
+.PHONY: help install lock audit sbom system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
 
 install: $(STAMP) ## Install the project and its development tools into .venv
 
-$(STAMP): pyproject.toml $(ORACLE)
+$(STAMP): pyproject.toml requirements/dev.txt $(ORACLE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; found " + sys.version.split()[0] + ". Name one with PYTHON=…")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m pip install --quiet --no-deps --requirement $(ORACLE)
 	@touch $@
 
@@ -33,7 +34,19 @@ demo: $(STAMP) ## See the product at work on a real API server (KEEP=1 leaves it
 
 test: lint types layers docs unit cluster chaos-bounded packets-bounded browser ## Everything that has to hold before a change lands
 
+lock: $(STAMP) ## Pin all dependencies anew in requirements/ (UPGRADE=1 takes newer versions, too)
+	@$(BIN)/python dev/lock.py $(if $(UPGRADE),--upgrade)
+
+audit: $(STAMP) ## Look for known vulnerabilities in what the image installs
+	@$(BIN)/python dev/vulnerabilities.py
+
+sbom: $(STAMP) ## List what the image installs, as CycloneDX, in dist/
+	@mkdir -p dist && $(BIN)/cyclonedx-py requirements requirements/operator.txt --pyproject pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file dist/tenantprofile-operator.cdx.json
+	@echo dist/tenantprofile-operator.cdx.json
+
 lint: $(STAMP)
+	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
@@ -45,12 +58,13 @@ layers: $(STAMP)
 
 docs: $(STAMP) ## Check that the generated reference pages are up to date
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python deploy/helm/generate.py --check
 
 unit: $(STAMP) ## The pure core, and its oracles
-	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/conformance
+	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/model tests/conformance
 
 cluster: $(STAMP) ## Everything against a real API server
-	@$(BIN)/python -m pytest -m 'not slow' tests/cluster
+	@$(BIN)/python -m pytest -m 'not slow' tests/cluster tests/guard
 
 chaos-bounded: $(STAMP)
 	@$(BIN)/python -m pytest -m 'not slow' tests/chaos

@@ -38,7 +38,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     step("Starting a Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager)")
     with open_cluster(options.context) as cluster:
-        step("Installing the CRDs, the ServiceAccount and its RBAC: kubectl apply -k deploy/base")
+        step("Installing the CRDs, the ServiceAccount and its RBAC: kubectl apply -k crds, -k deploy/base")
         install(cluster)
         step("Starting the operator: tenantprofile run, as that ServiceAccount")
         with OperatorProcess(cluster) as operator:

@@ -29,7 +29,7 @@ class OperatorError(RuntimeError):
 
 
 def install(cluster: Cluster) -> None:
-    """Apply the shipped Kustomize base: CRDs, namespace, account, RBAC and the rest. Idempotent."""
+    """Apply the shipped CRDs and the Kustomize base: namespace, account, RBAC and the rest. Idempotent."""
     cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
     # `kubectl wait` gives up on an object that has no conditions yet, as a CRD has for its first moment.
     eventually(lambda: all(established(crd) for crd in cluster.get("crd")["items"]), within=60.0)

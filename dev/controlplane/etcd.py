@@ -1,4 +1,4 @@
-"""The two requests to etcd that tests need, over its JSON gateway.
+"""The three requests to etcd that tests need, over its JSON gateway.
 
 etcd.io/docs: "Why gRPC gateway". Keys and values are base64, 64-bit numbers
 are strings.
@@ -38,6 +38,15 @@ def compact(url: str) -> int:
         if b"has been compacted" not in refusal.read():
             raise
     return revision
+
+
+def put(url: str, key: str, value: str) -> None:
+    """Store a value as it is, past the API server: an object of an earlier time with its own uid, say."""
+    _post(url, "/v3/kv/put", {name: _encoded(text) for name, text in (("key", key), ("value", value))})
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _post(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Each absolute path of the image becomes the same path below a temporary folder, each COPY copies what it
 names from the sources and nothing else, each RUN is run by a shell there. What a step forgets to copy is
 therefore missing here as it would be in the image. Not shown: that the base image exists, and what the
-container runtime does with USER.
+container runtime does with USER. `make nightly` builds the image for real (test_image_build.py).
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
             *sources, target = shlex.split(value)
             copy(sources, directory / target, into=target.endswith("/"))
         elif instruction == "RUN":
-            command = re.sub(r"(?<![\w./])/(dist|opt|src)\b", lambda m: f"{root}/{m[1]}", value)
+            command = re.sub(r"(?<![\w./])/(build|dist|opt|runtime|src)\b", lambda m: f"{root}/{m[1]}", value)
             done = subprocess.run(
                 ["/bin/sh", "-ec", command],
                 cwd=directory,
@@ -214,32 +214,64 @@ def test_the_image_holds_no_installer_and_no_sources(image: Image, tmp_path: Pat
     assert Path(where.strip()).is_relative_to(image.path("/opt/tenantprofile"))
 
 
+def runtime(image: Image, absolute: str = "/") -> Path:
+    """A path of the last stage, in which paths of the first one are below this test's folder."""
+    return image.path("/runtime") / str(image.path(absolute)).lstrip("/")
+
+
 def test_everything_is_compiled_because_nothing_can_be_written_later(image: Image) -> None:
-    package = next(image.path("/opt/tenantprofile").glob("lib/python*/site-packages/tenantprofile"))
+    package = next(runtime(image, "/opt/tenantprofile").glob("lib/python*/site-packages/tenantprofile"))
     sources = [path for path in package.rglob("*.py") if "builtin" not in path.parts]
     assert sources
     for source in sources:
         assert list((source.parent / "__pycache__").glob(f"{source.stem}.*.pyc")), source
 
 
-def test_the_second_stage_takes_the_environment_over_at_the_same_path() -> None:
-    """A virtual environment has its own path in its scripts; elsewhere they would not start."""
-    (copied,) = FINAL.all("COPY")
-    origin, source, target = copied.split()
-    assert origin == f"--from={BUILD.name}"
-    assert source == target == "/opt/tenantprofile"
-    assert not FINAL.all("RUN"), "what the second stage ran, this test would have to run as well"
-    assert BUILD.base == FINAL.base, "the environment's interpreter is the base image's"
+def test_the_last_stage_holds_no_shell_and_no_package_manager(image: Image) -> None:
+    names = {path.name for path in image.path("/runtime").rglob("*") if path.is_file()}
+    assert not names & {"sh", "bash", "dash", "busybox", "apt", "apt-get", "dpkg", "pip", "pip3", "ensurepip"}
 
 
-def test_the_base_image_is_pinned_by_an_argument_and_as_new_as_the_package_demands() -> None:
-    base = expand(FINAL.base, {})
-    while "$" in base:
-        base = expand(base, {})
+@pytest.mark.skipif(not (sys.platform == "linux" and os.geteuid() == 0), reason="chroot needs Linux and root")
+def test_the_last_stage_runs_with_nothing_else_around_it(image: Image) -> None:
+    """Every library and module that the operator loads is there."""
+    program = str(image.path("/opt/tenantprofile/bin/tenantprofile"))
+    for arguments in (["--version"], ["templates"], ["run", "--help"]):
+        done = subprocess.run(
+            [
+                shutil.which("chroot") or "chroot",
+                "--userspec=65532:65532",
+                str(image.path("/runtime")),
+                program,
+                *arguments,
+            ],
+            env={"LANG": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_last_stage_is_what_was_collected_and_nothing_more() -> None:
+    assert FINAL.base == "scratch"
+    assert FINAL.all("COPY") == [f"--from={BUILD.name} /runtime /"]
+    assert not FINAL.all("RUN"), "there is no shell to run it"
+
+
+def test_the_base_image_is_an_argument_and_as_new_as_the_package_demands() -> None:
+    assert BUILD.base == "${BASE}"
+    base = expand(BUILD.base, {})
     assert re.fullmatch(r"python:3\.\d+(\.\d+)?-slim", base)
     demanded = re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text())
     assert demanded
     assert int(base.split(".")[1].split("-")[0]) >= int(demanded[1])
+
+
+def test_everything_that_is_installed_is_pinned_by_hash() -> None:
+    for step in BUILD.all("RUN"):
+        for command in re.findall(r"pip (?:--python \S+ )?install[^&]*", step):
+            assert "--require-hashes" in command or "--no-index" in command, command
 
 
 def test_the_container_is_nobody_by_number_and_runs_the_operator() -> None:

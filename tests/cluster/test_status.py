@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -45,7 +47,7 @@ def test_the_columns_tell_at_a_glance(cp: ControlPlane, world: World) -> None:
         (
             {"template": "dns-egress", "parameters": {"provider": ["kube-dsn"]}},
             "InvalidParameters",
-            ["spec.policies[dns-egress].parameters", "provider", "kube-dsn", "kube-dns"],
+            ["provider", "kube-dsn", "kube-dns"],
         ),
         (
             {"template": "cidr-egress", "parameters": {"cidrs": ["10.0.1.5/24"], "ports": [443]}},
@@ -70,11 +72,13 @@ def test_a_wrong_entry_is_named_with_what_would_be_right(
     world.has(namespace, f"{world.tag}.default-deny")
 
 
-def test_a_profile_that_selects_nothing_is_ready_and_says_so(world: World) -> None:
+def test_a_profile_that_selects_nothing_is_not_ready_and_says_so(world: World) -> None:
     world.profile("default-deny")
-    status = world.is_ready()
-    assert status["namespaces"]["summary"] == "0/0"
-    assert world.condition("Ready")["reason"] == "NoNamespaces"
+    ready = eventually(
+        lambda: world.condition("Ready").get("reason") == "NoNamespaces" and world.condition("Ready")
+    )
+    assert ready["status"] == "False"
+    assert world.status()["namespaces"]["summary"] == "0/0"
 
 
 def test_a_broken_edit_keeps_the_last_good_policies_and_their_repair(world: World) -> None:
@@ -160,7 +164,7 @@ def test_a_template_that_cannot_be_compiled_names_its_line(world: World) -> None
     condition = eventually(
         lambda: world.client.get(f"{TEMPLATES}/{world.tag}-own")["status"]["conditions"][0]
     )
-    assert condition["reason"] == "InvalidTemplate"
+    assert condition["reason"] == "TemplateInvalid"
     assert f"{world.tag}-own:2" in condition["message"]
 
 
@@ -225,3 +229,30 @@ def test_conditions_follow_the_generation_and_keep_their_times(world: World) -> 
 def test_probes_tell_live_and_ready(operator: OperatorProcess) -> None:
     assert operator.probe("livez") == (True, "ok\n")
     assert operator.probe("readyz") == (True, "ok\n")
+
+
+def test_the_status_command_says_why_a_namespace_is_not_protected(cp: ControlPlane, world: World) -> None:
+    profile = world.profile("default-deny")
+    good, wrong = world.namespace(), world.namespace(tenant="somebody-else")
+    world.has(good, f"{profile}.default-deny")
+    world.is_ready()
+
+    def said(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tenantprofile", "status", f"--kubeconfig={cp.admin_kubeconfig}", *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, text = said(profile)
+    assert code == 0
+    assert "running: operator-" in text
+    assert said(profile, "-n", good)[0] == 0
+    code, text = said(profile, "-n", wrong)
+    assert code == 1
+    assert f"it has tenant=somebody-else; the profile selects tenant={world.tag}" in text
+    assert json.loads(said(profile, "-n", good, "-o", "json")[1])["kind"] == "Status"
+    assert said("-n", "no-such-namespace")[0] == 2

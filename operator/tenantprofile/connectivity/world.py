@@ -25,7 +25,16 @@ from tenantprofile.connectivity.services import (
     parse_endpoints,
     parse_service,
 )
-from tenantprofile.connectivity.workloads import TEMPLATES, Workload, is_finished, parse_pod, parse_template
+from tenantprofile.connectivity.workloads import (
+    POD_INDEX,
+    POD_NAME,
+    TEMPLATES,
+    Workload,
+    is_finished,
+    parse_pod,
+    parse_template,
+    pods_of_set,
+)
 from tenantprofile.names import LABEL_NAMESPACE_NAME
 
 _ENDPOINTS: Final[Mapping[str, str]] = {"EndpointSlice": "discovery.k8s.io", "Endpoints": ""}
@@ -187,6 +196,8 @@ class _Reader:
                 self._take(kind, namespace, name, raw)
             except ManifestError as error:
                 raise error.of(_reference(*key)) from error
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ManifestError("", f"cannot be read: {error}", _reference(*key)) from error
         for raw in others:
             self._take_other(raw)
         return self
@@ -199,8 +210,8 @@ class _Reader:
             for item in items if isinstance(items, list) else (raw,):
                 if not isinstance(item, Mapping):
                     continue
-                kind, group = str(item.get("kind")), str(item.get("apiVersion") or "").rpartition("/")[0]
-                if (kind == "Node" and not group) or (kind in _ENDPOINTS and _ENDPOINTS[kind] == group):
+                kind, group = item.get("kind"), str(item.get("apiVersion") or "").rpartition("/")[0]
+                if (kind == "Node" and not group) or _ENDPOINTS.get(str(kind)) == group:
                     others.append(item)
 
     def _take_other(self, raw: Mapping[str, Any]) -> None:
@@ -238,6 +249,12 @@ class _Reader:
             self._specs[text] = parse_spec(raw)
         return self._specs[text]
 
+    @property
+    def _single_pods_matter(self) -> bool:
+        """Whether anything selects single pods of StatefulSets by the labels that their controller sets."""
+        selectors = [*self._specs, *(str(service) for service in self.services)]
+        return any(POD_NAME in text or POD_INDEX in text for text in selectors)
+
     def world(self) -> World:
         workloads, alive = [], set()
         for namespace, name, raw in self.pods:
@@ -253,7 +270,9 @@ class _Reader:
             if (namespace, kind, name) in alive or (above and (namespace, *above) in self.templates):
                 continue
             try:
-                workloads.append(parse_template(namespace, kind, name, raw))
+                made = parse_template(namespace, kind, name, raw)
+                one_by_one = kind == "StatefulSet" and self._single_pods_matter
+                workloads.extend(pods_of_set(made, raw) if one_by_one else (made,))
             except ManifestError as error:
                 raise error.of(_reference(namespace, kind, name)) from error
         services = [
@@ -297,6 +316,10 @@ class _Reader:
         )
 
 
+_OWNERS: Final = frozenset({*TEMPLATES, "Rollout", "ReplicationController", "DeploymentConfig"})
+"""Kinds that are above a pod; the last three are Argo Rollouts', Kubernetes' older one and OpenShift's."""
+
+
 def node_addresses(raw: Mapping[str, Any]) -> tuple[Address, ...]:
     """The addresses of a Node object; host names are left out. Raises ManifestError."""
     status = as_map(raw.get("status"), "status")
@@ -314,7 +337,8 @@ def node_addresses(raw: Mapping[str, Any]) -> tuple[Address, ...]:
 def _controller(raw: Mapping[str, Any]) -> tuple[str, str] | None:
     metadata = as_map(raw.get("metadata"), "metadata")
     for reference in as_list(metadata.get("ownerReferences"), "metadata.ownerReferences"):
-        if reference.get("controller") and reference.get("kind") in TEMPLATES:
+        reference = as_map(reference, "metadata.ownerReferences")
+        if reference.get("controller") and reference.get("kind") in _OWNERS:
             return str(reference["kind"]), str(reference.get("name"))
     return None
 

@@ -95,4 +95,4 @@ def test_what_makes_no_world_is_told_with_place_object_and_field(text: str, mess
 def test_an_object_given_twice_must_be_the_same() -> None:
     assembled(SHOP, SHOP)
     with pytest.raises(InputError, match=r"2\.yaml:\d+: .*given twice, with different content"):
-        assembled(SHOP, SHOP.replace("tenant: x", "tenant: y"))
+        assembled(SHOP, SHOP.replace("tenant: x", "tenant: z"))

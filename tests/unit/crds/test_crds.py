@@ -60,9 +60,22 @@ def test_a_file_is_named_after_its_crd_and_the_code_speaks_of_the_same_group_and
     assert spec["scope"] == "Cluster"
 
 
-def test_the_kustomization_installs_every_crd() -> None:
-    kustomization = load(ROOT / "crds" / "kustomization.yaml")
+def test_the_kustomization_installs_every_crd_and_kubectl_apply_passes_over_it() -> None:
+    """`kubectl apply -f crds/` reads every .json, .yaml and .yml there, and knows no kind Kustomization."""
+    kustomization = load(ROOT / "crds" / "Kustomization")
     assert sorted(kustomization["resources"]) == [path.name for path in FILES]
+    read_by_kubectl = [p for p in (ROOT / "crds").iterdir() if p.suffix in {".json", ".yaml", ".yml"}]
+    assert sorted(read_by_kubectl) == FILES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_tool_deletes_a_crd_in_passing(path: Path) -> None:
+    """Helm (helm.sh/docs/howto/charts_tips_and_tricks), Argo CD (sync options), Flux (Kustomization, prune)."""
+    assert load(path)["metadata"]["annotations"] == {
+        "helm.sh/resource-policy": "keep",
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+        "kustomize.toolkit.fluxcd.io/prune": "disabled",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
