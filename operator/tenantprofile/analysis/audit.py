@@ -1,12 +1,15 @@
 """Coverage: which pods and namespaces policies isolate, which they do not, and who widens what they do.
 
-A pod is covered in a direction when a policy isolates it there. A namespace is covered in a direction
-when a policy isolates every pod of it, also those that are yet to come (`podSelector: {}`). Pods with
-hostNetwork are their node's traffic: no policy can cover them, and they are counted apart.
+A pod is covered in a direction when policies restrict it there: one that no policy isolates is open, and
+one whose policies together allow every peer on every port is open to all. A namespace is covered in a
+direction when policies for every pod of it, also those that are yet to come (`podSelector: {}`),
+restrict them. Pods with hostNetwork are their node's traffic: no policy can cover them, and they are
+counted apart. So are the namespaces of the system, which no tenant works in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,8 +19,9 @@ from tenantprofile.analysis.listing import pair_count
 from tenantprofile.analysis.naming import end_text
 from tenantprofile.analysis.world import Assembly, PolicySource
 from tenantprofile.connectivity.connections import ConnectionMap
-from tenantprofile.connectivity.coverage import Coverage, coverage
+from tenantprofile.connectivity.coverage import Coverage, Level, Levels, coverage
 from tenantprofile.connectivity.difference import difference
+from tenantprofile.connectivity.needs import Need, needs
 from tenantprofile.connectivity.policies import DIRECTIONS, Direction, Policy
 from tenantprofile.connectivity.settings import DEFAULT_SETTINGS, Settings
 from tenantprofile.connectivity.world import World
@@ -30,7 +34,10 @@ EXAMPLES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class NamespaceCoverage:
-    """A namespace. uncovered: pods that are open, by direction; default: policies that isolate every pod."""
+    """A namespace. uncovered: pods that are open, by direction; default: policies that isolate every pod.
+
+    wide: pods that are isolated and open to all. system: not a tenant's.
+    """
 
     name: str
     pods: int
@@ -40,6 +47,19 @@ class NamespaceCoverage:
     default_ingress: tuple[Policy, ...]
     default_egress: tuple[Policy, ...]
     profiles: tuple[str, ...]
+    wide_ingress: int = 0
+    wide_egress: int = 0
+    ingress_level: Level = "restricted"
+    egress_level: Level = "restricted"
+    system: bool = False
+
+    def level(self, direction: Direction) -> Level:
+        """What a new pod gets, whatever its labels."""
+        return self.ingress_level if direction == "Ingress" else self.egress_level
+
+    def wide(self, direction: Direction) -> int:
+        """Pods that are isolated and open to all."""
+        return self.wide_ingress if direction == "Ingress" else self.wide_egress
 
     def uncovered(self, direction: Direction) -> int:
         return self.uncovered_ingress if direction == "Ingress" else self.uncovered_egress
@@ -50,7 +70,7 @@ class NamespaceCoverage:
     @property
     def covered(self) -> bool:
         """In both directions, whatever pods come."""
-        return bool(self.default_ingress and self.default_egress)
+        return self.ingress_level == self.egress_level == "restricted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,40 +90,93 @@ class Widening:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Everything that an audit found; `pods` without those of excluded namespaces."""
+    """Everything that an audit found, the namespaces of the system included, which `system` names.
+
+    The methods are about the others, unless they are told otherwise; excluded namespaces are nowhere.
+    """
 
     pods: tuple[Coverage, ...]
     namespaces: tuple[NamespaceCoverage, ...]
     widenings: tuple[Widening, ...]
     excluded: tuple[str, ...]
+    system: frozenset[str] = frozenset()
+    needs: tuple[Need, ...] = ()
+
+    def countable(self, *, system: bool = False) -> list[Coverage]:
+        """The pods that policies can govern, of tenants or else of the system."""
+        return [p for p in self.pods if not p.exempt and (p.workload.namespace in self.system) == system]
+
+    def spaces(self, *, system: bool = False) -> list[NamespaceCoverage]:
+        """The namespaces of tenants, or else of the system."""
+        return [space for space in self.namespaces if space.system == system]
+
+    def at(self, direction: Direction, level: Level, *, system: bool = False) -> list[Coverage]:
+        """The pods that have this level in a direction."""
+        return [pod for pod in self.countable(system=system) if pod.level(direction) == level]
+
+    def spaces_at(
+        self, direction: Direction, level: Level, *, system: bool = False
+    ) -> list[NamespaceCoverage]:
+        """The namespaces in which a new pod has this level in a direction."""
+        return [space for space in self.spaces(system=system) if space.level(direction) == level]
 
     def open(self, direction: Direction) -> list[Coverage]:
         """The pods that no policy isolates in a direction."""
-        return [pod for pod in self.pods if not pod.exempt and not pod.by(direction)]
+        return self.at(direction, "open")
 
     def unguarded(self, direction: Direction) -> list[NamespaceCoverage]:
         """The namespaces in which a new pod would be open in a direction."""
-        return [space for space in self.namespaces if not space.default(direction)]
+        return self.spaces_at(direction, "open")
 
     @property
     def complete(self) -> bool:
-        """Every pod and namespace is covered in both directions."""
-        return not any(self.open(d) or self.unguarded(d) for d in DIRECTIONS)
+        """Every pod and namespace of tenants is restricted in both directions."""
+        return all(
+            len(self.at(d, "restricted")) == len(self.countable())
+            and len(self.spaces_at(d, "restricted")) == len(self.spaces())
+            for d in DIRECTIONS
+        )
+
+
+SYSTEM_NAMESPACES: Final = re.compile(r"kube-.*|openshift|openshift-.*|tenantprofile-system")
+"""Names that Kubernetes and OpenShift keep for themselves (documentation, Namespaces), and the operator's."""
 
 
 def audit(
-    assembly: Assembly, *, excluded: Iterable[str] = (), settings: Settings = DEFAULT_SETTINGS
+    assembly: Assembly,
+    *,
+    excluded: Iterable[str] = (),
+    system: Iterable[str] = (),
+    settings: Settings = DEFAULT_SETTINGS,
 ) -> Audit:
-    """The audit of a world, without the namespaces that are excluded by name."""
+    """The audit of a world, without the namespaces that are excluded by name.
+
+    system: names of namespaces to be counted apart besides SYSTEM_NAMESPACES. Where there are no others,
+    those of the system are what is asked about.
+    """
     left_out = set(excluded)
     pods = tuple(p for p in coverage(assembly.world, settings) if p.workload.namespace not in left_out)
-    spaces = tuple(_namespaces(assembly, pods, left_out))
+    known = [name for name in assembly.world.namespaces if name not in left_out]
+    named = set(system)
+    apart = frozenset(name for name in known if name in named or SYSTEM_NAMESPACES.fullmatch(name))
+    if len(apart) == len(known):
+        apart = frozenset()
+    spaces = tuple(_namespaces(assembly, pods, left_out, apart, Levels(settings)))
     widenings = tuple(_widenings(assembly, left_out, settings))
-    return Audit(pods, spaces, widenings, tuple(sorted(left_out)))
+    needed = tuple(
+        need
+        for need in needs((item.raw for item in assembly.objects), assembly.world, settings)
+        if need.namespace not in left_out
+    )
+    return Audit(pods, spaces, widenings, tuple(sorted(left_out)), apart, needed)
 
 
 def _namespaces(
-    assembly: Assembly, pods: Sequence[Coverage], left_out: set[str]
+    assembly: Assembly,
+    pods: Sequence[Coverage],
+    left_out: set[str],
+    apart: frozenset[str],
+    levels: Levels,
 ) -> Iterator[NamespaceCoverage]:
     world = assembly.world
     members: dict[str, list[Coverage]] = {name: [] for name in world.namespaces}
@@ -117,15 +190,21 @@ def _namespaces(
         if name in left_out:
             continue
         countable = [pod for pod in found if not pod.exempt]
+        ingress, egress = _defaults(world, name, "Ingress"), _defaults(world, name, "Egress")
         yield NamespaceCoverage(
             name,
             len(countable),
             len(found) - len(countable),
             sum(not pod.ingress for pod in countable),
             sum(not pod.egress for pod in countable),
-            _defaults(world, name, "Ingress"),
-            _defaults(world, name, "Egress"),
+            ingress,
+            egress,
             tuple(sorted(profiles.get(name, ()))),
+            sum(pod.ingress_level == "open to all" for pod in countable),
+            sum(pod.egress_level == "open to all" for pod in countable),
+            levels.of(ingress, "Ingress"),
+            levels.of(egress, "Egress"),
+            name in apart,
         )
 
 

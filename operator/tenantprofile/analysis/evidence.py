@@ -12,7 +12,7 @@ from tenantprofile import __version__
 from tenantprofile.analysis.audit import Audit, NamespaceCoverage
 from tenantprofile.analysis.naming import policy_data
 from tenantprofile.analysis.world import Assembly
-from tenantprofile.connectivity.coverage import Coverage
+from tenantprofile.connectivity.coverage import Coverage, Level
 from tenantprofile.connectivity.policies import DIRECTIONS, Policy
 from tenantprofile.policy.normalize import canonical
 
@@ -55,12 +55,15 @@ def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> 
         },
         "digests": _digests(assembly),
         "totals": totals(found),
-        "uncovered": {
-            direction.lower(): {
-                "pods": [str(pod.workload) for pod in found.open(direction)],
-                "namespaces": [space.name for space in found.unguarded(direction)],
-            }
-            for direction in DIRECTIONS
+        "system": {"names": sorted(found.system), **totals(found, system=True)},
+        "uncovered": _at(found, "open"),
+        "openToAll": _at(found, "open to all"),
+        "needs": {
+            **{
+                state: sum(need.state == state for need in found.needs)
+                for state in ("open", "cut", "unknown")
+            },
+            "list": [need.data() for need in found.needs if need.state != "open"],
         },
         "widening": [
             {
@@ -76,22 +79,40 @@ def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> 
     }
 
 
-def totals(found: Audit) -> dict[str, Any]:
-    """Counts and percentages; percentages of nothing are 100, because nothing is left open."""
-    countable = [pod for pod in found.pods if not pod.exempt]
+def _at(found: Audit, level: Level) -> dict[str, Any]:
+    return {
+        direction.lower(): {
+            "pods": [str(pod.workload) for pod in found.at(direction, level)],
+            "namespaces": [space.name for space in found.spaces_at(direction, level)],
+        }
+        for direction in DIRECTIONS
+    }
+
+
+def totals(found: Audit, *, system: bool = False) -> dict[str, Any]:
+    """Counts and percentages of what is restricted, of tenants or else of the system's namespaces.
+
+    Percentages of nothing are 100, because nothing is left open.
+    """
+    countable, spaces = found.countable(system=system), found.spaces(system=system)
+    exempt = [p for p in found.pods if p.exempt and (p.workload.namespace in found.system) == system]
     result: dict[str, Any] = {
         "pods": len(countable),
-        "hostNetworkPods": len(found.pods) - len(countable),
-        "namespaces": len(found.namespaces),
+        "hostNetworkPods": len(exempt),
+        "namespaces": len(spaces),
     }
     for direction in DIRECTIONS:
-        pods = len(countable) - len(found.open(direction))
-        spaces = len(found.namespaces) - len(found.unguarded(direction))
+        covered = len(found.at(direction, "restricted", system=system))
+        guarded = len(found.spaces_at(direction, "restricted", system=system))
         result[direction.lower()] = {
-            "podsCovered": pods,
-            "podsPercent": percent(pods, len(countable)),
-            "namespacesCovered": spaces,
-            "namespacesPercent": percent(spaces, len(found.namespaces)),
+            "podsCovered": covered,
+            "podsPercent": percent(covered, len(countable)),
+            "podsOpen": len(found.at(direction, "open", system=system)),
+            "podsOpenToAll": len(found.at(direction, "open to all", system=system)),
+            "namespacesCovered": guarded,
+            "namespacesPercent": percent(guarded, len(spaces)),
+            "namespacesOpen": len(found.spaces_at(direction, "open", system=system)),
+            "namespacesOpenToAll": len(found.spaces_at(direction, "open to all", system=system)),
         }
     return result
 
@@ -105,18 +126,21 @@ def rows(assembly: Assembly, found: Audit) -> Iterator[tuple[str, ...]]:
     """One row per namespace, then one per pod, for CSV; lists are joined by spaces."""
     for space in found.namespaces:
         policies = (space.default_ingress, space.default_egress)
-        yield ("Namespace", "", space.name, *_row(assembly, policies, exempt=False))
+        yield ("Namespace", "", space.name, *_row(assembly, policies, _states(space)))
     for pod in found.pods:
         policies = (pod.ingress, pod.egress)
-        row = _row(assembly, policies, exempt=pod.exempt)
+        row = _row(assembly, policies, ["exempt", "exempt"] if pod.exempt else _states(pod))
         yield (pod.workload.kind, pod.workload.namespace, pod.workload.name, *row)
 
 
+def _states(one: Coverage | NamespaceCoverage) -> list[str]:
+    return [one.level(direction) for direction in DIRECTIONS]
+
+
 def _row(
-    assembly: Assembly, policies: tuple[tuple[Policy, ...], tuple[Policy, ...]], *, exempt: bool
+    assembly: Assembly, policies: tuple[tuple[Policy, ...], tuple[Policy, ...]], state: list[str]
 ) -> tuple[str, ...]:
     sources = [assembly.source_of(policy) for side in policies for policy in side]
-    state = ["exempt" if exempt else "covered" if side else "open" for side in policies]
     names = [" ".join(policy.name for policy in side) for side in policies]
     profiles = " ".join(sorted({source.profile for source in sources if source.profile}))
     templates = " ".join(sorted({source.template for source in sources if source.template}))
@@ -138,13 +162,14 @@ def markdown(data: Mapping[str, Any]) -> str:
         *([f"- Left out: {', '.join(source['excludedNamespaces'])}"] if source["excludedNamespaces"] else []),
         *(f"- Note: {note}" for note in source["notes"]),
         "",
-        "| direction | pods covered | namespaces covered |",
-        "|---|---|---|",
+        "| direction | pods restricted | pods open to all | pods open | namespaces restricted |",
+        "|---|---|---|---|---|",
     ]
     for direction in ("ingress", "egress"):
         part = total[direction]
         lines.append(
             f"| {direction} | {part['podsCovered']} of {total['pods']} ({part['podsPercent']} %)"
+            f" | {part['podsOpenToAll']} | {part['podsOpen']}"
             f" | {part['namespacesCovered']} of {total['namespaces']} ({part['namespacesPercent']} %) |"
         )
     if total["hostNetworkPods"]:
@@ -152,6 +177,14 @@ def markdown(data: Mapping[str, Any]) -> str:
             "",
             f"{total['hostNetworkPods']} pods use their node's network, which no policy can cover.",
         ]
+    if apart := data["system"]["names"]:
+        lines += ["", f"Counted apart, as namespaces of the system: {', '.join(apart)}."]
+    for direction in ("ingress", "egress"):
+        part = data["openToAll"][direction]
+        for what in ("namespaces", "pods"):
+            if part[what]:
+                lines += ["", f"## {what.capitalize()} isolated but open to all for {direction}", ""]
+                lines += [f"- {name}" for name in part[what]]
     for direction in ("ingress", "egress"):
         part = data["uncovered"][direction]
         for what in ("namespaces", "pods"):
@@ -167,6 +200,9 @@ def markdown(data: Mapping[str, Any]) -> str:
         lines.append(f"- {one['namespace']}/{one['name']} ({one['source']}): {effect}")
     if not data["widening"]:
         lines.append("None.")
+    if data["needs"]["list"]:
+        lines += ["", "## Flows that other objects need", ""]
+        lines += [f"- {need['state']}: {need['text']}" for need in data["needs"]["list"]]
     lines += ["", "## What covers each namespace", "", "| namespace | pods | ingress | egress | profiles |"]
     lines.append("|---|---|---|---|---|")
     for space in data["namespaces"]:
@@ -179,6 +215,10 @@ def markdown(data: Mapping[str, Any]) -> str:
 
 def _named(side: Mapping[str, Any]) -> str:
     policies = ", ".join(policy["name"] for policy in side["policies"]) or "no policy for every pod"
+    if side["level"] == "open to all":
+        policies = f"{policies}; together they allow everything"
+    if side["openToAllPods"]:
+        policies = f"{policies}; {side['openToAllPods']} pods open to all"
     return f"{policies}; {side['uncoveredPods']} pods open" if side["uncoveredPods"] else policies
 
 
@@ -187,12 +227,15 @@ def _namespace(assembly: Assembly, space: NamespaceCoverage) -> dict[str, Any]:
         "name": space.name,
         "pods": space.pods,
         "hostNetworkPods": space.exempt,
+        "system": space.system,
         "profiles": list(space.profiles),
     }
     for direction in DIRECTIONS:
         found[direction.lower()] = {
-            "covered": bool(space.default(direction)),
+            "covered": space.level(direction) == "restricted",
+            "level": space.level(direction),
             "uncoveredPods": space.uncovered(direction),
+            "openToAllPods": space.wide(direction),
             "policies": [policy_data(assembly, policy) for policy in space.default(direction)],
         }
     return found
@@ -205,6 +248,8 @@ def _pod(assembly: Assembly, pod: Coverage) -> dict[str, Any]:
         "kind": workload.kind,
         "name": workload.name,
         "exempt": pod.exempt,
+        "ingressLevel": "exempt" if pod.exempt else pod.ingress_level,
+        "egressLevel": "exempt" if pod.exempt else pod.egress_level,
     }
     if workload.owner:
         found["owner"] = "/".join(workload.owner)

@@ -19,20 +19,16 @@ from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
 
 MAX_PAIRS: Final = 4_000_000
-"""Pairs of workloads in a listing; more would take minutes, and nobody reads them."""
+"""Pairs of workloads in a listing; more would take minutes, so they are told by groups."""
+
+MAX_ROWS: Final = 100_000
+"""Pairs of namespaces in a listing; more are told by groups of namespaces."""
 
 MAX_CHANGED: Final = 100_000
 """Pairs that changes are spelled out for."""
 
 _Owner = tuple[str, str, str]
 _Pair = tuple[Workload | AddressSet, Workload | AddressSet]
-
-
-class TooManyError(ValueError):
-    """More pairs than can be listed."""
-
-    def __init__(self, workloads: int, pairs: int) -> None:
-        super().__init__(f"{workloads} workloads make {pairs} pairs; expected at most {MAX_PAIRS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +56,15 @@ def listing(
 ) -> Iterator[Row]:
     """Every allowed (or blocked) connection, by source and then destination: namespace, kind, name.
 
-    Addresses come after workloads. only: keep what has an end in one of these namespaces. Raises
-    TooManyError where there would be more than MAX_PAIRS pairs of workloads to go through.
+    Addresses come after workloads. only: keep what has an end in one of these namespaces. Where there
+    would be more than MAX_PAIRS pairs of workloads to go through, rows are groups of pods that are alike.
     """
     table = ConnectionMap(assembly.world, settings)
     parties = table.parties()
     chosen = [party for party in parties if not only or party.namespace in only]
     pairs = len(parties) * len(parties) - (len(parties) - len(chosen)) ** 2
     if pairs > MAX_PAIRS:
-        raise TooManyError(len(parties), pairs)
+        return (_grouped(flow) for flow in table.flows(blocked) if not only or _touches(flow, only))
     return _rows(table, parties, chosen, blocked)
 
 
@@ -101,15 +97,85 @@ def _addresses(
     return sorted((row for row in rows if row[0]), key=lambda row: row[1].bounds)
 
 
-def by_namespace(rows: Iterator[Row]) -> Iterator[Row]:
-    """The same between namespaces: for each pair the union of ports; addresses stay as they are."""
+def by_namespace(
+    assembly: Assembly,
+    *,
+    blocked: bool = False,
+    settings: Settings = DEFAULT_SETTINGS,
+    only: frozenset[str] = frozenset(),
+) -> list[Row]:
+    """The same between namespaces: for each pair the union of ports; addresses stay as they are.
+
+    Worked out by groups of pods that are alike, so the number of pods does not matter. More than
+    MAX_ROWS rows are told by groups of namespaces instead, with their numbers.
+    """
+    table = ConnectionMap(assembly.world, settings)
+    grouped = [(_spaces(flow.source), _spaces(flow.destination), flow) for flow in table.flows(blocked)]
+    if sum(_row_count(*one) for one in grouped) > MAX_ROWS:
+        return _space_groups(grouped, only)
     merged: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        key = row.source_namespace or row.source, row.destination_namespace or row.destination
-        before = merged.get(key)
-        ports = row.ports | before.ports if before else row.ports
-        merged[key] = Row(*key, ports, row.source_namespace, row.destination_namespace)
-    yield from merged.values()
+    for sources, targets, flow in grouped:
+        for source, target in _space_pairs(sources, targets, flow):
+            ends = tuple("" if isinstance(end, AddressSet) else end for end in (source, target))
+            if only and not only & set(ends):
+                continue
+            key = end_text(source), end_text(target)
+            ports = flow.ports | merged[key].ports if key in merged else flow.ports
+            merged[key] = Row(*key, ports, *ends)
+    return sorted(merged.values(), key=_row_order)
+
+
+_Spaces = tuple[str, ...] | AddressSet
+
+
+def _spaces(end: PodGroup | AddressSet) -> _Spaces:
+    return end if isinstance(end, AddressSet) else end.namespaces()
+
+
+def _row_count(sources: _Spaces, targets: _Spaces, flow: Flow) -> int:
+    one = 1 if isinstance(sources, AddressSet) else len(sources)
+    other = 1 if isinstance(targets, AddressSet) else len(targets)
+    return one if flow.scope == "within" else one * other
+
+
+def _space_pairs(
+    sources: _Spaces, targets: _Spaces, flow: Flow
+) -> Iterator[tuple[str | AddressSet, str | AddressSet]]:
+    if flow.scope == "within" and not isinstance(sources, AddressSet):
+        yield from ((name, name) for name in sources)
+        return
+    for source in (sources,) if isinstance(sources, AddressSet) else sources:
+        for target in (targets,) if isinstance(targets, AddressSet) else targets:
+            if source != target:
+                yield source, target
+
+
+def _space_groups(grouped: Sequence[tuple[_Spaces, _Spaces, Flow]], only: frozenset[str]) -> list[Row]:
+    merged: dict[tuple[_Spaces, _Spaces, bool], PortSet] = {}
+    for sources, targets, flow in grouped:
+        if only and not any(
+            only & set(ends) for ends in (sources, targets) if not isinstance(ends, AddressSet)
+        ):
+            continue
+        key = sources, targets, flow.scope == "within"
+        merged[key] = merged[key] | flow.ports if key in merged else flow.ports
+    rows = []
+    for (sources, targets, within), ports in merged.items():
+        target = "itself" if within and len(sources) > 1 else _space_text(targets)  # type: ignore[arg-type]
+        ends = ("" if isinstance(end, AddressSet) else end[0] for end in (sources, targets))
+        rows.append(Row(_space_text(sources), target, ports, *ends))
+    return sorted(rows, key=_row_order)
+
+
+def _space_text(spaces: _Spaces) -> str:
+    """`1000 namespaces, such as shop`."""
+    if isinstance(spaces, AddressSet):
+        return end_text(spaces)
+    return spaces[0] if len(spaces) == 1 else f"{len(spaces)} namespaces, such as {spaces[0]}"
+
+
+def _row_order(row: Row) -> tuple[object, ...]:
+    return not row.source_namespace, row.source, not row.destination_namespace, row.destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +215,16 @@ def pair_count(flow: Flow) -> int:
     return sources.total() * targets.total() - within
 
 
+def _touches(flow: Flow, only: frozenset[str]) -> bool:
+    ends = (flow.source, flow.destination)
+    return any(isinstance(end, PodGroup) and only & set(end.namespaces()) for end in ends)
+
+
 def _grouped(flow: Flow) -> Row:
-    return Row(_group_text(flow.source), _group_text(flow.destination), flow.ports)
+    target = _group_text(flow.destination)
+    if flow.scope == "within" and isinstance(flow.source, PodGroup) and len(flow.source.namespaces()) > 1:
+        target += " (of the same namespace)"
+    return Row(_group_text(flow.source), target, flow.ports)
 
 
 def _group_text(end: PodGroup | AddressSet) -> str:

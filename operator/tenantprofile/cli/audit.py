@@ -17,8 +17,8 @@ from tenantprofile.analysis.evidence import (
     Circumstances,
     evidence,
     markdown,
-    percent,
     rows,
+    totals,
 )
 from tenantprofile.cli.output import (
     Reading,
@@ -45,28 +45,38 @@ from tenantprofile.connectivity.policies import DIRECTIONS
     metavar="NAMESPACE",
     help="Leave a namespace out, for example kube-system; the evidence says so. Repeatable.",
 )
+@click.option(
+    "--system",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="Count a namespace apart, as kube-*, openshift-* and the operator's own are. Repeatable.",
+)
 @world_options
 @output_option("table", "json", "yaml", "markdown", "csv")
 def audit(
     files: tuple[str, ...],
     excluded: tuple[str, ...],
+    system: tuple[str, ...],
     kubeconfig: Path | None,
     context: str | None,
     plugin: str,
     output: str,
 ) -> None:
-    """Name every pod and namespace that no policy covers, in each direction, and what covers the rest.
+    """Name every pod and namespace that policies do not restrict, in each direction, and what covers the rest.
 
-    A namespace is covered when a policy isolates every pod in it, also those yet to come. Policies of
+    There are three levels: open (no policy isolates the pod), open to all (isolated, but its policies
+    together allow every peer on every port) and restricted. A namespace is restricted when policies
+    restrict every pod in it, also those yet to come. Namespaces of the system are counted apart and do
+    not decide the exit code. Policies of
     tenants that let through what a profile's policies stop are listed with what they add. JSON, YAML,
     Markdown and CSV are evidence: with time, versions and digests of what was judged (the time is that
     of SOURCE_DATE_EPOCH where it is set). FILES are files or folders; - is standard input; with
     --context or --kubeconfig a cluster is read.
 
-    Exit code 0 when everything is covered, 1 when something is not, 2 when the input cannot be read.
+    Exit code 0 when everything is restricted, 1 when something is not, 2 when the input cannot be read.
     """
     reading = read_world(files, kubeconfig, context)
-    found = audited(reading.assembly, excluded=excluded, settings=settings_of(plugin))
+    found = audited(reading.assembly, excluded=excluded, system=system, settings=settings_of(plugin))
     if not found.pods and not found.namespaces:
         say(reading.notes)
         stop(
@@ -94,32 +104,50 @@ def _circumstances(reading: Reading) -> Circumstances:
 
 
 def _lines(reading: Reading, found: Audit) -> Iterator[str]:
-    countable = [pod for pod in found.pods if not pod.exempt]
-    summary: list[tuple[str, ...]] = []
-    for direction in DIRECTIONS:
-        pods = len(countable) - len(found.open(direction))
-        spaces = len(found.namespaces) - len(found.unguarded(direction))
-        summary.append(
-            (
-                direction.lower(),
-                f"{pods} of {len(countable)} ({percent(pods, len(countable))} %)",
-                f"{spaces} of {len(found.namespaces)} ({percent(spaces, len(found.namespaces))} %)",
-            )
-        )
-    yield table(("direction", "pods covered", "namespaces covered"), summary)
-    if exempt := len(found.pods) - len(countable):
+    yield _summary(totals(found))
+    if exempt := sum(pod.exempt for pod in found.pods):
         yield f"{counted(exempt, 'pod')} with hostNetwork cannot be covered by any policy"
+    if found.system:
+        yield ""
+        yield f"Namespaces of the system, counted apart: {', '.join(sorted(found.system))}"
+        yield _summary(totals(found, system=True))
     for direction in DIRECTIONS:
+        name = direction.lower()
         yield from _section(
-            f"Namespaces in which a new pod would be open for {direction.lower()}",
+            f"Namespaces in which a new pod would be open for {name}",
             [space.name for space in found.unguarded(direction)],
         )
         yield from _section(
-            f"Pods open for {direction.lower()}", [str(pod.workload) for pod in found.open(direction)]
+            f"Namespaces in which a new pod would be isolated but open to all for {name}",
+            [space.name for space in found.spaces_at(direction, "open to all")],
+        )
+        yield from _section(f"Pods open for {name}", [str(pod.workload) for pod in found.open(direction)])
+        yield from _section(
+            f"Pods isolated but open to all for {name}",
+            [str(pod.workload) for pod in found.at(direction, "open to all")],
         )
     yield from _section("Policies beside the profiles that widen them", list(_widenings(found)))
+    cut = [need for need in found.needs if need.state == "cut"]
+    yield from _section("Flows that other objects need and policies cut", [need.text for need in cut])
     yield ""
     yield table(("namespace", "pods", "profiles", "templates"), _namespaces(reading, found))
+
+
+def _summary(total: dict[str, Any]) -> str:
+    rows = []
+    for direction in ("ingress", "egress"):
+        part = total[direction]
+        rows.append(
+            (
+                direction,
+                f"{part['podsCovered']} of {total['pods']} ({part['podsPercent']} %)",
+                str(part["podsOpenToAll"]),
+                str(part["podsOpen"]),
+                f"{part['namespacesCovered']} of {total['namespaces']} ({part['namespacesPercent']} %)",
+            )
+        )
+    header = ("direction", "pods restricted", "open to all", "open", "namespaces restricted")
+    return table(header, rows)
 
 
 def _section(title: str, items: list[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tenantprofile.analysis.question import Answer, Asked, QuestionError, ask
+from tenantprofile.analysis.question import Answer, Asked, QuestionError, ask, split_port
 from tenantprofile.assertions.form import parse_port
 from tenantprofile.cli.output import (
     data_text,
@@ -46,13 +46,16 @@ def explain(
     """Say whether FROM may connect to TO, and which rules on which side decide it.
 
     FROM and TO are namespace/pod, namespace/deployment/name (or another kind of workload),
-    namespace/service/name, or an address. FILES are files or folders with Namespaces, Pods, workloads,
+    namespace/service/name, namespace/NAME for all its pods, node/NAME, an address, a range such as
+    10.0.0.0/8, internet, or a host name; TO may end in :PORT. An address of a Service leads to the pods
+    behind it. FILES are files or folders with Namespaces, Pods, workloads,
     Services, NetworkPolicies, TenantProfiles and PolicyTemplates; - is standard input. With --context
     or --kubeconfig a cluster is read.
 
     Exit code 0 when there is an answer, whichever it is; 2 when there is none.
     """
-    asked = [_port(text) for text in ports]
+    destination, port = split_port(destination)
+    asked = [_port(text) for text in (*ports, *([port] if port else []))]
     reading = read_world(files, kubeconfig, context)
     try:
         answers = list(ask(reading.assembly, source, destination, asked, settings_of(plugin)))

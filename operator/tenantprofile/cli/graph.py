@@ -23,6 +23,9 @@ from tenantprofile.names import ANNOTATION_OWNER, ANNOTATION_PURPOSE
 FORMS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".md": "mermaid", ".html": "html"}
 """The form that the name of the file suggests."""
 
+IMAGES = frozenset({".png", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".ps"})
+"""Endings that promise what no form of graph is."""
+
 
 @click.command()
 @click.argument("files", nargs=-1)
@@ -82,6 +85,7 @@ def graph(
 
     Exit code 0, or 2 when the input cannot be read or is too large to draw.
     """
+    form = _form(output, target)
     reading = read_world(files, kubeconfig, context)
     assembly = reading.assembly
     for name in namespaces:
@@ -94,7 +98,6 @@ def graph(
     say(reading.notes)
     if not found.groups:
         say(["no pods or workloads were given, so there is nothing to draw"])
-    form = output or (FORMS.get(target.suffix, "svg") if target else "svg")
     if form == "html":
         text = as_page(found, described(assembly), title, detail, ungoverned)
     else:
@@ -107,6 +110,24 @@ def graph(
         target.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         stop(f"{target}: {error.strerror or error}")
+
+
+def _form(output: str | None, target: Path | None) -> str:
+    """The form, by --output or else by the file's ending; they must not disagree, and one must decide."""
+    if target is None:
+        return output or "svg"
+    suggested = FORMS.get(target.suffix.lower())
+    endings = ", ".join(FORMS)
+    if output is None and suggested is None:
+        found = f"the ending {target.suffix!r}" if target.suffix else "no ending"
+        stop(f"--file: found {found} in {target}; expected one of {endings}, or --output")
+    if output is not None and (suggested or output) != output:
+        stop(f"--file: found the ending {target.suffix!r} with --output {output}; they must agree")
+    if suggested is None and target.suffix.lower() in IMAGES:
+        stop(
+            f"--file: found the ending {target.suffix!r}, which graph cannot write; expected one of {endings}"
+        )
+    return output or str(suggested)
 
 
 def described(assembly: Assembly) -> Callable[[Policy], PolicyText]:

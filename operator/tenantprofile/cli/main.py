@@ -17,6 +17,7 @@ from tenantprofile.cli.doctor import doctor
 from tenantprofile.cli.explain import explain
 from tenantprofile.cli.graph import graph
 from tenantprofile.cli.lint import lint
+from tenantprofile.cli.needs import needs
 from tenantprofile.cli.render import render
 from tenantprofile.cli.run import run
 from tenantprofile.cli.status import status
@@ -82,6 +83,7 @@ main.add_command(test)
 main.add_command(explain)
 main.add_command(audit)
 main.add_command(connections)
+main.add_command(needs)
 main.add_command(diff)
 main.add_command(graph)
 main.add_command(templates)

@@ -95,15 +95,18 @@ def settings_of(plugin: str) -> Settings:
     return Settings(ip_blocks_match_pods=plugin != "cilium")
 
 
-def read_world(files: Sequence[str], kubeconfig: Path | None, context: str | None) -> Reading:
+def read_world(
+    files: Sequence[str], kubeconfig: Path | None, context: str | None, *, extra: bool = False
+) -> Reading:
     """The objects that were named and their world; exit code 2 when that cannot be had.
 
-    How files are read is taken from the command's `reading_options`.
+    How files are read is taken from the command's `reading_options`. extra: of a cluster, read also the
+    kinds that say which flows are needed.
     """
     if not files and kubeconfig is None and context is None:
         stop("nothing to read; name files, folders or - for standard input, or a cluster with --context")
     try:
-        sources = read_files(files, kubeconfig=kubeconfig, context=context)
+        sources = read_files(files, kubeconfig=kubeconfig, context=context, extra=extra)
         return Reading(sources, assemble(sources.objects))
     except (SourceError, InputError) as error:
         stop(str(error))
@@ -115,6 +118,7 @@ def read_files(
     kubeconfig: Path | None = None,
     context: str | None = None,
     indispensable: frozenset[str] = INDISPENSABLE,
+    extra: bool = False,
 ) -> Sources:
     """What was named, read as the command's `reading_options` say. Raises SourceError."""
     meta = click.get_current_context().meta
@@ -124,6 +128,7 @@ def read_files(
         kubeconfig=kubeconfig,
         context=context,
         indispensable=indispensable,
+        extra=extra,
         exclude=given["exclude_file"] or (),
         default_namespace=given["default_namespace"] or "",
     )

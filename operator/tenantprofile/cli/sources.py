@@ -46,6 +46,23 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What is read of a cluster: each kind with its API version and its plural."""
 
+EXTRA: Final[Mapping[str, tuple[str, str]]] = {
+    "EndpointSlice": ("discovery.k8s.io/v1", "endpointslices"),
+    "ValidatingWebhookConfiguration": (
+        "admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+    ),
+    "MutatingWebhookConfiguration": ("admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"),
+    "APIService": ("apiregistration.k8s.io/v1", "apiservices"),
+    "Ingress": ("networking.k8s.io/v1", "ingresses"),
+    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "GRPCRoute": ("gateway.networking.k8s.io/v1", "grpcroutes"),
+    "Route": ("route.openshift.io/v1", "routes"),
+    "ServiceMonitor": ("monitoring.coreos.com/v1", "servicemonitors"),
+    "PodMonitor": ("monitoring.coreos.com/v1", "podmonitors"),
+}
+"""What is read of a cluster besides, when flows that objects need are asked about."""
+
 INDISPENSABLE: Final = frozenset({"Namespace", "NetworkPolicy", "Pod"})
 """Without these any answer would be wrong, not just incomplete."""
 
@@ -107,6 +124,7 @@ def read_sources(
     kubeconfig: Path | None = None,
     context: str | None = None,
     indispensable: frozenset[str] = INDISPENSABLE,
+    extra: bool = False,
     exclude: Iterable[str] = (),
     default_namespace: str = "",
 ) -> Sources:
@@ -116,6 +134,7 @@ def read_sources(
     judged against a cluster before it is applied. indispensable: kinds without which there is no
     answer; a cluster that refuses them is an error, one that refuses others is a note. exclude: patterns of
     files in folders that are passed over. default_namespace: where objects belong that name no namespace.
+    extra: EXTRA, too.
     """
     found = Sources()
     listed = list(dict.fromkeys(names))
@@ -126,7 +145,7 @@ def read_sources(
     _place(found, default_namespace)
     _say_what_was_not_read(found)
     if kubeconfig is not None or context is not None:
-        live = asyncio.run(_read_cluster(kubeconfig, context, indispensable))
+        live = asyncio.run(_read_cluster(kubeconfig, context, indispensable, extra))
         own = {_identity(item) for item in found.objects}
         replaced = [item for item in live.objects if _identity(item) in own]
         notes = [*found.notes, *live.notes]
@@ -292,7 +311,7 @@ def _objects(text: str, source: str, found: Sources, *, lenient: bool = False) -
 
 
 async def _read_cluster(
-    kubeconfig: Path | None, context: str | None, indispensable: frozenset[str]
+    kubeconfig: Path | None, context: str | None, indispensable: frozenset[str], extra: bool = False
 ) -> Sources:
     # Imported here: most uses need no cluster, and the client takes a third of a second to load.
     from tenantprofile.cluster.api import Api
@@ -305,8 +324,9 @@ async def _read_cluster(
     source = f"cluster {context}" if context else "cluster"
     found = Sources(cluster=credentials.server)
     async with Api(credentials) as api:
-        lists = await asyncio.gather(*(_list(api, kind, source, indispensable) for kind in KINDS))
-    for kind, (items, complaint) in zip(KINDS, lists, strict=True):
+        kinds = {**KINDS, **(EXTRA if extra else {})}
+        lists = await asyncio.gather(*(_list(api, kind, source, indispensable) for kind in kinds))
+    for kind, (items, complaint) in zip(kinds, lists, strict=True):
         found.objects.extend(items)
         if complaint:
             found.missing.append(kind)
@@ -320,7 +340,7 @@ async def _list(
     """All objects of a kind, or why they could not be read."""
     from tenantprofile.cluster.api import ApiError, Gone
 
-    version, plural = KINDS[kind]
+    version, plural = KINDS.get(kind) or EXTRA[kind]
     path = f"/apis/{version}/{plural}" if "/" in version else f"/api/{version}/{plural}"
     for _ in range(3):
         found: list[SourceObject] = []
@@ -333,8 +353,8 @@ async def _list(
         except Gone:
             continue  # the list took longer than its snapshot was kept
         except ApiError as error:
-            if error.status == 404 and version == API_VERSION:
-                return [], ""  # the operator is not installed there, so there is nothing of the kind
+            if error.status == 404 and (version == API_VERSION or kind in EXTRA):
+                return [], ""  # its CRD is not installed there, so there is nothing of the kind
             message = f"{plural} of the {source} cannot be listed: {error}"
             if error.status not in (401, 403, 404) or kind in indispensable:
                 raise SourceError(message) from error

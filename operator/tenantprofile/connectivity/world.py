@@ -52,6 +52,7 @@ class World:
 
     __slots__ = (
         "_addresses",
+        "_inside",
         "_names",
         "_policies",
         "_service_addresses",
@@ -93,6 +94,7 @@ class World:
         self._policies = dict(by_namespace)
         self._addresses: dict[Address, Workload] = {}
         self._names: dict[str, list[Workload]] = defaultdict(list)
+        self._inside: dict[str, list[Workload]] = defaultdict(list)
         for workload in self.workloads:
             self._index(workload)
 
@@ -103,6 +105,7 @@ class World:
             for address in workload.addresses:
                 self._addresses[address] = workload
         space = workload.namespace
+        self._inside[space].append(workload)
         for kind, name in ((workload.kind, workload.name), *((workload.owner,) if workload.owner else ())):
             self._names[f"{space}/{name}"].append(workload)
             self._names[f"{space}/{kind}/{name}"].append(workload)
@@ -163,7 +166,7 @@ class World:
 
     def behind(self, service: Service) -> Sequence[Workload]:
         """The pods that a Service selects."""
-        return tuple(w for w in self.workloads if service.selects(w))
+        return tuple(w for w in self._inside.get(service.namespace, ()) if service.selects(w))
 
 
 class _Reader:

@@ -17,6 +17,7 @@ _CARDS = {
     "covered": 'color="#2f7d5b"',
     "open ingress": 'color="#a84b00", style="rounded,filled,dashed", fillcolor="#fff6ea"',
     "open egress": 'color="#a84b00", style="rounded,filled,dashed", fillcolor="#fff6ea"',
+    "open to all": 'color="#a84b00", style="rounded,filled,dashed", fillcolor="#fff6ea"',
     "uncovered": 'color="#b3261e", penwidth=2, fillcolor="#fdeceb"',
     "node": 'color="#5d6673", style="rounded,filled,dotted"',
     "outside": 'color="#6d7bb5", shape=ellipse, style=filled, fillcolor="#eef1fb"',
@@ -70,7 +71,9 @@ def _card(card: Card) -> str:
 
 
 def _whole(box: Box) -> str:
-    bare = sum(box.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress"))
+    bare = sum(
+        box.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress", "open to all")
+    )
     rows = [box.title, box.subtitle, *([f"{bare} WITHOUT A POLICY IN SOME DIRECTION"] if bare else [])]
     return f"{quoted(box.key)} [label={_rows(rows)}, {_CARDS['uncovered' if bare else 'covered']}];"
 

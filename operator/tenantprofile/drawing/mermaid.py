@@ -22,7 +22,7 @@ _STYLES: Final = (
     "classDef node stroke:#7d8896,stroke-dasharray:2 3",
     "classDef outside stroke:#6d7bb5",
 )
-_CLASSES: Final = {"open ingress": "partly", "open egress": "partly"}
+_CLASSES: Final = {"open ingress": "partly", "open egress": "partly", "open to all": "partly"}
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9 .,:/()+_·→-]")
 
 
@@ -72,7 +72,9 @@ def _card(name: str, card: Card) -> str:
 
 
 def _whole(name: str, box: Box) -> str:
-    bare = sum(box.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress"))
+    bare = sum(
+        box.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress", "open to all")
+    )
     rows = [box.title, box.subtitle, *([f"{bare} without a policy in some direction"] if bare else [])]
     text = "<br/>".join(quoted(row) for row in rows)
     return f'{name}["{text}"]:::{"uncovered" if bare else "covered"}'

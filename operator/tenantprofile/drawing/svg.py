@@ -25,6 +25,7 @@ LEGEND: Final[tuple[tuple[GroupCoverage, str], ...]] = (
     ("covered", "policies in both directions"),
     ("open ingress", "no policy for what arrives"),
     ("open egress", "no policy for what leaves"),
+    ("open to all", "policies that allow everything"),
     ("uncovered", "no policy at all"),
     ("node", "on the node's network; policies do not apply"),
 )
@@ -61,7 +62,9 @@ def summary(found: Topology, drawn: View) -> str:
         counted(found.workloads, "workload"),
         counted(len(found.links), "flow"),
     ]
-    bare = sum(drawn.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress"))
+    bare = sum(
+        drawn.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress", "open to all")
+    )
     parts.append(f"{bare:,} without a policy in some direction" if bare else "policies everywhere")
     return " · ".join(parts)
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from tenantprofile.connectivity.addresses import AddressSet
 from tenantprofile.connectivity.classes import Kind
 from tenantprofile.connectivity.connections import ConnectionMap
+from tenantprofile.connectivity.coverage import Levels
 from tenantprofile.connectivity.flows import Party
 from tenantprofile.connectivity.policies import Policy
 from tenantprofile.connectivity.ports import PortSet
@@ -29,7 +30,7 @@ Governance = Literal["ruled", "half", "open"]
 """ruled: at each end that is a pod, a rule allows the flow. half: at one end no policy applies.
 open: at neither end, so no policy has ever considered the flow."""
 
-GroupCoverage = Literal["covered", "open ingress", "open egress", "uncovered", "node"]
+GroupCoverage = Literal["covered", "open to all", "open ingress", "open egress", "uncovered", "node"]
 
 
 class TooLargeError(ValueError):
@@ -48,6 +49,7 @@ class Group:
     ingress: tuple[Policy, ...]
     egress: tuple[Policy, ...]
     exempt: bool
+    open_to_all: bool = False
 
     @property
     def representative(self) -> Workload:
@@ -67,7 +69,7 @@ class Group:
         if self.exempt:
             return "node"
         if self.ingress and self.egress:
-            return "covered"
+            return "open to all" if self.open_to_all else "covered"
         if not self.ingress and not self.egress:
             return "uncovered"
         return "open egress" if self.ingress else "open ingress"
@@ -177,10 +179,12 @@ def _groups(connections: ConnectionMap) -> list[Group]:
             for pod in party.members:
                 single = Party(pod.namespace, pod.kind, pod.name, (pod,))
                 folded[_likeness(connections, pod)].append(single)
-    found = []
+    found, levels = [], Levels(connections.settings)
     for members in folded.values():
         members.sort(key=lambda party: (party.name, party.kind))
         one = members[0].members[0]
+        ingress = isolating(connections.world, one, "Ingress", connections.settings)
+        egress = isolating(connections.world, one, "Egress", connections.settings)
         found.append(
             Group(
                 key=f"{one.namespace}/{members[0].kind}/{members[0].name}",
@@ -188,9 +192,10 @@ def _groups(connections: ConnectionMap) -> list[Group]:
                 members=tuple(members),
                 pods=sum(workload.is_pod for party in members for workload in party.members),
                 kind=connections.classes.kind_of[one.key],
-                ingress=isolating(connections.world, one, "Ingress", connections.settings),
-                egress=isolating(connections.world, one, "Egress", connections.settings),
+                ingress=ingress,
+                egress=egress,
                 exempt=is_node(one, connections.settings),
+                open_to_all="open to all" in (levels.of(ingress, "Ingress"), levels.of(egress, "Egress")),
             )
         )
     return sorted(found, key=lambda group: (group.namespace, group.key))

@@ -25,6 +25,7 @@ _MEMBERS: Final = 3
 
 BADGES: Final[Mapping[GroupCoverage, str]] = {
     "covered": "",
+    "open to all": "open to all",
     "open ingress": "no ingress policy",
     "open egress": "no egress policy",
     "uncovered": "no policy",
@@ -204,5 +205,12 @@ def _counted(groups: Iterable[Group]) -> dict[GroupCoverage, int]:
     totals: Counter[GroupCoverage] = Counter()
     for group in groups:
         totals[group.coverage] += len(group.members)
-    order: tuple[GroupCoverage, ...] = ("uncovered", "open ingress", "open egress", "node", "covered")
+    order: tuple[GroupCoverage, ...] = (
+        "uncovered",
+        "open ingress",
+        "open egress",
+        "open to all",
+        "node",
+        "covered",
+    )
     return {coverage: totals[coverage] for coverage in order if totals[coverage]}

@@ -199,6 +199,23 @@ PEER_SELECTS_NOTHING = _rule(
     "What was meant to be allowed is not. Judged only when pods of the peer's namespaces are in the input.",
     "Correct the labels, or remove the peer.",
 )
+PEER_HOST_NETWORK = _rule(
+    "peer-host-network",
+    "cluster",
+    "warning",
+    "A peer that matches pods on the host network only",
+    "Their connections come from their nodes' addresses, and most engines match no selector against those.",
+    "Let the nodes' addresses in with an ipBlock, or take the pods off the host network.",
+)
+NEEDED_FLOW_CUT = _rule(
+    "needed-flow-cut",
+    "cluster",
+    "warning",
+    "A flow that another object needs, and no policy lets through",
+    "A webhook that the API server cannot reach blocks every write that it judges; a backend that its"
+    " controller cannot reach answers with errors.",
+    "`tenantprofile needs --entries` prints entries that let it through.",
+)
 NAMED_PORT_NOWHERE = _rule(
     "named-port-nowhere",
     "cluster",
@@ -227,7 +244,7 @@ SERVICE_PORT = _rule(
     "service-port",
     "cluster",
     "warning",
-    "The port of a Service instead of the pods' port",
+    "The port or node port of a Service instead of the pods' port",
     "Policies see the pods' port, to which the Service leads; the Service's own port matches nothing.",
     "Write the target port.",
 )
@@ -235,7 +252,7 @@ CLUSTER_IP = _rule(
     "cluster-ip",
     "cluster",
     "warning",
-    "The address of a Service in an ipBlock",
+    "The address of a Service in an ipBlock, or a range of such addresses",
     "The destination is rewritten to a pod's or endpoint's address before most engines look at it.",
     "Select the pods behind the Service; for the API server use its endpoints' addresses.",
 )
@@ -307,6 +324,8 @@ _OWN: Final = (
     WIDENS_WITHIN,
     SELECTS_NOTHING,
     PEER_SELECTS_NOTHING,
+    PEER_HOST_NETWORK,
+    NEEDED_FLOW_CUT,
     NAMED_PORT_NOWHERE,
     SEVERAL_NAMED_PORTS,
     HOST_NETWORK,

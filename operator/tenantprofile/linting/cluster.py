@@ -23,6 +23,7 @@ from tenantprofile.linting.catalogue import (
     IP_BLOCK_PODS,
     NAMED_PORT_NOWHERE,
     ONE_FAMILY,
+    PEER_HOST_NETWORK,
     PEER_SELECTS_NOTHING,
     SELECTS_NOTHING,
     SERVICE_PORT,
@@ -108,18 +109,36 @@ class Cluster:
         if known and not found:
             what = "pod of the namespace" if peer.namespaces is None else "pod in any namespace"
             yield policy, Finding(PEER_SELECTS_NOTHING, path, f"no {what} matches")
+        elif found and all(pod.host_network for pod in found):
+            names = ", ".join(str(pod) for pod in found[:3]) + (", …" if len(found) > 3 else "")
+            message = f"the only pods that it matches are on the host network: {names}"
+            yield policy, Finding(PEER_HOST_NETWORK, path, message, expected="an ipBlock of the nodes")
 
     def _block(self, policy: PolicyHere, block: AddressSet, path: Path, direction: Direction) -> Told:
         service = self._service_at.first_in(block) if direction == "Egress" and _is_small(block) else None
         if service is not None:
             message = f"the range holds {service[0]}, the address of the Service {service[1]}"
             yield policy, Finding(CLUSTER_IP, path, message, expected="a selector of the pods behind it")
+        elif direction == "Egress" and not _is_wide(block) and (known := self._only_services(block)):
+            message = (
+                f"all known addresses in {block} are of Services ({known[0]} of {known[1]}), none is a pod's"
+            )
+            expected = "selectors of the pods behind them"
+            yield policy, Finding(CLUSTER_IP, path, message, expected=expected)
         if _is_wide(block):
             return  # every-address and the like tell of ranges that wide
         pod = self._pod_at.first_in(block)
         if pod is not None:
             message = f"the range holds {pod[0]}, the address of the pod {pod[1]}"
             yield policy, Finding(IP_BLOCK_PODS, path, message, expected="a selector")
+
+    def _only_services(self, block: AddressSet) -> tuple[Address, str] | None:
+        """A Service's address in a range that holds no pod's; None where no pod's address is known."""
+        found = self._service_at.first_in(block)
+        if found is None or self._pod_at.first_in(block) is not None:
+            return None
+        family = ALL_IPV4 if found[0].version == 4 else ALL_IPV6
+        return found if self._pod_at.first_in(family) is not None else None
 
     def _families(self, policy: PolicyHere, rule: Rule, path: Path, subjects: Sequence[Workload]) -> Told:
         blocks = [peer.block for peer in rule.peers or () if peer.block is not None]
@@ -162,9 +181,9 @@ class Cluster:
                 continue
             hit = self._service_port(item.numbers, rule.numbers, targets)
             if hit is not None:
-                service, port, number = hit
+                service, port, number, what = hit
                 message = (
-                    f"{port} is the port of the Service {service.namespace}/{service.name},"
+                    f"{port} is the {what} of the Service {service.namespace}/{service.name},"
                     f" whose pods listen on {number}"
                 )
                 where = (*path, "ports", index, "port")
@@ -172,20 +191,22 @@ class Cluster:
 
     def _service_port(
         self, numbers: PortSet, all_numbers: PortSet, targets: Sequence[Workload]
-    ) -> tuple[Service, int, int] | None:
-        """A Service whose port the rule names, but not the port that it leads to."""
+    ) -> tuple[Service, int, int, str] | None:
+        """A Service whose port or node port the rule names, but not the port that it leads to."""
         for pod in targets:
             declared = {(port.protocol, port.number) for port in pod.ports}
             for service in self._services.get(pod.namespace, ()):
                 if not service.selects(pod):
                     continue
                 for port in service.ports:
-                    named = numbers.contains(port.protocol, port.port)
-                    if not named or (port.protocol, port.port) in declared:
-                        continue
                     leads_to = service.targets(pod, port)
-                    if leads_to and not any(all_numbers.contains(port.protocol, n) for n in leads_to):
-                        return service, port.port, leads_to[0]
+                    if not leads_to or any(all_numbers.contains(port.protocol, n) for n in leads_to):
+                        continue
+                    for number, what in ((port.port, "port"), (port.node_port, "nodePort")):
+                        if number is None or (port.protocol, number) in declared:
+                            continue
+                        if numbers.contains(port.protocol, number):
+                            return service, number, leads_to[0], what
         return None
 
 

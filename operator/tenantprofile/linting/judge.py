@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tenantprofile.input.objects import SourceObject
-from tenantprofile.linting import cluster, together
+from tenantprofile.linting import cluster, together, wanted
 from tenantprofile.linting.catalogue import (
     CONTAINED_RULE,
     NAMED_PORT_NOWHERE,
@@ -68,7 +68,7 @@ def lint(
     chosen = choose() if chosen is None else chosen
     items = tuple(objects)
     given = read(items, complete)
-    found = [*given.findings, *_judged(given, operator_namespace)]
+    found = [*given.findings, *_judged(given, items, operator_namespace)]
     unique = {(id(p.item), p.entry, p.path, p.finding, p.namespaces): p for p in found if p.rule.id in chosen}
     told = [p for p in apply(unique.values(), items, today, chosen) if p.rule.id in chosen]
     told.sort(key=lambda placed: placed.order)
@@ -80,7 +80,7 @@ def lint(
     )
 
 
-def _judged(given: Input, operator_namespace: str) -> Iterator[Placed]:
+def _judged(given: Input, items: tuple[SourceObject, ...], operator_namespace: str) -> Iterator[Placed]:
     findings: list[Placed] = []
     known = load(given.templates, findings)
     profiles = Profiles(given, known, operator_namespace)
@@ -106,6 +106,8 @@ def _judged(given: Input, operator_namespace: str) -> Iterator[Placed]:
             namespace = item.namespace or "default"
             policies.append(PolicyHere(namespace, item.name, understood, item, ("spec",), is_managed(item)))
     yield from _over_namespaces(given, policies)
+    for here, finding in wanted.judge((item.raw for item in items), given.world, policies):
+        yield here.place(finding, (here.namespace,) if here.entry else ())
 
 
 def _profile_of(item: SourceObject) -> str:

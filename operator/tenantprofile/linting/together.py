@@ -17,6 +17,7 @@ from tenantprofile.linting.containment import Home, peer_in, rule_in, stays_home
 from tenantprofile.linting.placed import PolicyHere
 from tenantprofile.policy.findings import Finding, Path, field_path
 from tenantprofile.policy.selection import implies, may_overlap
+from tenantprofile.selectors import Requirement, Selector
 
 _DNS = PortSet.of("UDP", 53) | PortSet.of("UDP", 5353) | PortSet.of("UDP", 8053)
 _SIDES: dict[Direction, tuple[str, str]] = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
@@ -108,7 +109,13 @@ def without_dns(home: Home, policies: Sequence[PolicyHere], pods: Sequence[Workl
         elif any(implies(policy.spec.subjects, other.spec.subjects) for other in resolving):
             continue
         else:
+            some = [o for o in resolving if may_overlap(policy.spec.subjects, o.spec.subjects)]
             message = "no policy of the namespace lets the pods that it selects reach DNS"
+            if some:
+                message = (
+                    "no policy of the namespace lets some of the pods that it selects reach DNS: those that"
+                    f" {' and '.join(_without(other.spec.subjects) for other in some[:3])}"
+                )
         told.append(policy)
         yield (
             policy,
@@ -116,6 +123,20 @@ def without_dns(home: Home, policies: Sequence[PolicyHere], pods: Sequence[Workl
                 EGRESS_WITHOUT_DNS, ("policyTypes",), message, expected="UDP and TCP 53 to the cluster's DNS"
             ),
         )
+
+
+def _without(selector: Selector) -> str:
+    """Who a selector leaves out: `without app=eso`."""
+    return "are without " + ",".join(_requirement(r) for r in selector.requirements)
+
+
+def _requirement(r: Requirement) -> str:
+    values = sorted(r.values)
+    if r.operator == "In":
+        return f"{r.key}={values[0]}" if len(values) == 1 else f"{r.key} in ({', '.join(values)})"
+    if r.operator == "NotIn":
+        return f"{r.key} not in ({', '.join(values)})"
+    return r.key if r.operator == "Exists" else f"!{r.key}"
 
 
 def _reaches_dns(rule: Rule, home: Home) -> bool:

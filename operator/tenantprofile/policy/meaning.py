@@ -238,12 +238,13 @@ def _rule(rule: Mapping[str, Any], path: Path, peers: str) -> Iterator[Finding]:
         )
     ports = [port for port in _list(rule.get("ports")) if isinstance(port, Mapping)]
     only_dns = bool(ports) and all(port.get("port") == 53 and not port.get("endPort") for port in ports)
+    metadata = not ports or any(map(_reaches_metadata, ports))
     only_names = bool(ports) and all(is_name(port.get("port")) for port in ports)
     for index, peer in enumerate(_list(listed)):
         if isinstance(peer, Mapping):
             where = (*path, peers, index)
             yield from _peer(peer, where)
-            yield from _block(peer.get("ipBlock"), where, peers, only_dns, only_names)
+            yield from _block(peer.get("ipBlock"), where, peers, only_dns, only_names, metadata)
     yield from ranges.check_together(_list(listed), (*path, peers), peers)
     yield from ranges.check_overlaps(_list(listed), (*path, peers))
 
@@ -266,10 +267,25 @@ def _peer(peer: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     yield from _free_labels(namespaces, (*path, "namespaceSelector"))
 
 
-def _block(block: Any, path: Path, peers: str, only_dns: bool, only_names: bool) -> Iterator[Finding]:
+def _reaches_metadata(port: Mapping[str, Any]) -> bool:
+    """Whether an item of `ports` holds one on which a metadata service answers; a name never means an address."""
+    if port.get("protocol") not in (None, "TCP"):
+        return False
+    first, last = port.get("port"), port.get("endPort")
+    if first is None:
+        return True
+    if not isinstance(first, int):
+        return False
+    end = last if isinstance(last, int) else first
+    return any(first <= number <= end for number in ranges.METADATA_PORTS)
+
+
+def _block(
+    block: Any, path: Path, peers: str, only_dns: bool, only_names: bool, metadata: bool
+) -> Iterator[Finding]:
     if not isinstance(block, Mapping):
         return
-    yield from ranges.check_block(block, (*path, "ipBlock"), peers, only_dns=only_dns)
+    yield from ranges.check_block(block, (*path, "ipBlock"), peers, only_dns=only_dns, metadata=metadata)
     if ranges.is_empty(block):
         yield _never((*path, "ipBlock"), "the exceptions leave nothing of the range", block)
     if peers == "to" and only_names:

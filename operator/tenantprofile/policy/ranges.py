@@ -99,10 +99,18 @@ _PRIVATE: Final = tuple(
 _NEARBY: Final = tuple(ipaddress.ip_network(cidr) for cidr in ("100.64.0.0/10", "169.254.0.0/16"))
 
 
+METADATA_PORTS: Final = (80, 987, 988)
+"""TCP ports of metadata services: 80 everywhere; on GKE connections to it are led to 987 and 988 of the
+node before policies see them (GKE documentation, Network Policies and Workload Identity)."""
+
+
 def check_block(
-    block: Mapping[str, Any], path: Path, peers: str, *, only_dns: bool = False
+    block: Mapping[str, Any], path: Path, peers: str, *, only_dns: bool = False, metadata: bool = True
 ) -> Iterator[Finding]:
-    """Every finding about one ipBlock in a `from` or a `to`. only_dns: the rule is for port 53 alone."""
+    """Every finding about one ipBlock in a `from` or a `to`.
+
+    only_dns: the rule is for port 53 alone. metadata: it allows a port of METADATA_PORTS.
+    """
     outer = yield from _spelling(block.get("cidr"), (*path, "cidr"))
     exceptions: list[Range] = []
     written = block.get("except")
@@ -131,7 +139,7 @@ def check_block(
         )
     # One address for DNS alone is the resolver of GKE Cloud DNS, at the metadata server's address.
     resolver = only_dns and outer.network.prefixlen == outer.network.max_prefixlen
-    if peers == "to" and not resolver:
+    if peers == "to" and metadata and not resolver:
         for address in METADATA_ADDRESSES:
             if address in outer.network and not any(address in hole.network for hole in exceptions):
                 yield Finding(

@@ -104,7 +104,7 @@ def test_csv_has_a_row_for_every_namespace_and_pod() -> None:
     assembly = assembled(SHOP, BASELINE, pod("a", "shop"), HOST)
     found = list(rows(assembly, audit(assembly)))
     assert [(row[0], row[2], row[3]) for row in found] == [
-        ("Namespace", "shop", "covered"),
-        ("Pod", "a", "covered"),
+        ("Namespace", "shop", "restricted"),
+        ("Pod", "a", "restricted"),
         ("Pod", "agent", "exempt"),
     ]

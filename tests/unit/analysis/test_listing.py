@@ -12,6 +12,7 @@ from tenantprofile.analysis.naming import end_text
 from tenantprofile.analysis.world import assemble
 from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.difference import difference
+from tenantprofile.connectivity.ports import NO_PORTS, PortSet
 from tenantprofile.connectivity.world import World
 from tenantprofile.input.objects import Origin, SourceObject
 from unit.analysis.texts import assembled, pod
@@ -107,15 +108,41 @@ def test_many_changes_are_told_by_groups(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
-def test_a_listing_beyond_what_anybody_reads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_beyond_what_anybody_reads_is_told_by_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listings, "MAX_PAIRS", 3)
-    with pytest.raises(listings.TooManyError, match="2 workloads make 4 pairs"):
-        listing(assembled(pod("a", "one"), pod("b", "two")))
-    assert list(listing(assembled(pod("a", "one"), pod("b", "two")), only=frozenset({"one"})))
+    rows = list(listing(assembled(pod("a", "one"), pod("b", "two"))))
+    assert ("2 pods of 2 namespaces, such as one/a", "outside") in [(r.source, r.destination) for r in rows]
+    only = listing(assembled(pod("a", "one"), pod("b", "two")), only=frozenset({"one"}))
+    assert next(row.source for row in only) == "one/a"
+
+
+def test_many_namespaces_are_told_by_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listings, "MAX_ROWS", 3)
+    rows = by_namespace(assembled(*(pod(f"p{n}", f"ns{n % 5}") for n in range(10))))
+    assert [(row.source, row.destination, str(row.ports)) for row in rows] == [
+        ("5 namespaces, such as ns0", "5 namespaces, such as ns0", "all"),
+        ("5 namespaces, such as ns0", "itself", "all"),
+        ("5 namespaces, such as ns0", "outside", "all"),
+        ("outside", "5 namespaces, such as ns0", "all"),
+    ]
+
+
+def test_rows_by_namespace_add_up_the_rows_by_workload() -> None:
+    """The grouped way must say the same as going through all pairs."""
+    found = assembled(
+        pod("a", "one"), pod("b", "one", app="b"), pod("c", "two"), DENY.format(namespace="two", selector="{}"),
+        DENY.format(namespace="one", selector="{matchLabels: {app: b}}"),
+    )  # fmt: skip
+    for blocked in (False, True):
+        expected: dict[tuple[str, str], PortSet] = {}
+        for row in listing(found, blocked=blocked):
+            key = row.source_namespace or row.source, row.destination_namespace or row.destination
+            expected[key] = expected.get(key, NO_PORTS) | row.ports
+        assert {(r.source, r.destination): r.ports for r in by_namespace(found, blocked=blocked)} == expected
 
 
 def test_between_namespaces_the_ports_of_all_their_workloads_are_added_up() -> None:
-    rows = list(by_namespace(listing(assembled(pod("a", "one"), pod("b", "one"), pod("c", "two")))))
+    rows = list(by_namespace(assembled(pod("a", "one"), pod("b", "one"), pod("c", "two"))))
     assert [(row.source, row.destination) for row in rows] == [
         ("one", "one"),
         ("one", "two"),

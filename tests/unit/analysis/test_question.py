@@ -7,6 +7,7 @@ import pytest
 from tenantprofile.analysis.question import QuestionError, ask
 from tenantprofile.connectivity.explanation import open_ports
 from tenantprofile.connectivity.ports import ALL_PORTS, PROTOCOLS
+from tenantprofile.connectivity.settings import Settings
 from tenantprofile.connectivity.verdict import verdict
 from unit.analysis.texts import assembled, pod
 
@@ -98,3 +99,152 @@ def test_open_ports_are_those_that_the_engine_allows_one_by_one(source: str) -> 
         for port in (1, 80, 8079, 8080, 8081, 8999, 9000, 9005, 9010, 9011, 65535):
             allowed = verdict(world, sender, receiver, protocol, port).allowed
             assert found.contains(protocol, port) == allowed
+
+
+ADDRESSES = assembled(
+    """
+    apiVersion: v1
+    kind: Service
+    metadata: {name: lb, namespace: app}
+    spec:
+      type: LoadBalancer
+      clusterIP: 10.96.0.77
+      externalTrafficPolicy: Cluster
+      selector: {app: web}
+      ports: [{port: 443, targetPort: 8443, nodePort: 31443}]
+    status: {loadBalancer: {ingress: [{ip: 203.0.113.80}]}}
+    ---
+    apiVersion: v1
+    kind: Service
+    metadata: {name: kubernetes, namespace: default}
+    spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443, targetPort: 6443}]}
+    ---
+    apiVersion: discovery.k8s.io/v1
+    kind: EndpointSlice
+    metadata: {name: k, namespace: default, labels: {kubernetes.io/service-name: kubernetes}}
+    addressType: IPv4
+    endpoints: [{addresses: [192.0.2.11]}, {addresses: [192.0.2.12], conditions: {ready: false}}]
+    ports: [{name: https, port: 6443, protocol: TCP}]
+    ---
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: web, namespace: app, labels: {app: web}}
+    spec: {nodeName: n1, containers: [{name: c}]}
+    status: {podIP: 10.244.7.39, hostIP: 192.0.2.5}
+    ---
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: cl, namespace: app, labels: {app: cl}}
+    spec: {nodeName: n1, containers: [{name: c}]}
+    status: {podIP: 10.244.7.40, hostIP: 192.0.2.5}
+    ---
+    apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata: {name: office, namespace: app}
+    spec:
+      podSelector: {matchLabels: {app: web}}
+      policyTypes: [Ingress]
+      ingress: [{from: [{ipBlock: {cidr: 203.0.113.0/28}}], ports: [{port: 8443}]}]
+    ---
+    apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata: {name: out, namespace: app}
+    spec:
+      podSelector: {matchLabels: {app: cl}}
+      policyTypes: [Egress]
+      egress:
+        - to: [{ipBlock: {cidr: 192.0.2.11/32}}]
+          ports: [{port: 6443}]
+        - to: [{ipBlock: {cidr: 198.51.100.0/24}}]
+    """
+)
+
+
+@pytest.mark.parametrize("end", ["10.96.0.77", "203.0.113.80", "app/svc/lb", "lb.app.svc.cluster.local"])
+def test_an_address_or_host_of_a_service_leads_to_its_pods(end: str) -> None:
+    (answer,) = ask(ADDRESSES, "app/cl", end, [("TCP", 443)])
+    assert (str(answer.found.destination), answer.found.port) == ("app/web", 8443)
+
+
+def test_a_node_port_leads_to_the_pods() -> None:
+    for end in ("app/svc/lb", "192.0.2.5", "node/n1"):
+        (answer,) = ask(ADDRESSES, "203.0.113.5", end, [("TCP", 31443)])
+        assert (str(answer.found.destination), answer.found.port) == ("app/web", 8443)
+
+
+def test_an_answer_through_a_load_balancer_says_that_the_source_may_be_rewritten() -> None:
+    (answer,) = ask(ADDRESSES, "203.0.113.5", "app/svc/lb", [("TCP", 443)])
+    assert answer.found.allowed
+    assert any("externalTrafficPolicy of app/lb is Cluster" in reason for reason in answer.reasons)
+
+
+@pytest.mark.parametrize("end", ["default/svc/kubernetes", "10.96.0.1"])
+def test_a_service_without_pods_is_its_ready_endpoints(end: str) -> None:
+    (answer,) = ask(ADDRESSES, "app/cl", end, [("TCP", 443)])
+    assert (str(answer.found.destination), answer.found.port, answer.found.allowed) == (
+        "192.0.2.11",
+        6443,
+        True,
+    )
+
+
+def test_a_range_is_divided_by_what_rules_say_of_it() -> None:
+    answers = list(ask(ADDRESSES, "app/cl", "198.51.0.0/16", [("TCP", 443)]))
+    assert [(a.headline, a.found.allowed) for a in answers] == [
+        (
+            "app/cl → 198.51.0.0/16 (198.51.0.0-198.51.99.255, 198.51.101.0-198.51.255.255), TCP 443: denied",
+            False,
+        ),
+        ("app/cl → 198.51.0.0/16 (198.51.100.0/24), TCP 443: allowed", True),
+    ]
+    assert {a.found.allowed for a in ask(ADDRESSES, "app/cl", "internet", [("TCP", 443)])} == {True, False}
+    (unknown,) = ask(ADDRESSES, "app/web", "db.example.com", [("TCP", 5432)])
+    assert unknown.found.allowed
+    assert "db.example.com" in unknown.headline
+
+
+def test_a_namespace_stands_for_its_pods() -> None:
+    for end in ("app", "namespace/app", "ns/app"):
+        answers = ask(ADDRESSES, end, "198.51.100.7", [("TCP", 443)])
+        assert {str(a.found.source) for a in answers} == {"app/web", "app/cl"}
+
+
+def test_one_pod_without_the_named_port_does_not_stop_the_others() -> None:
+    service = """
+    apiVersion: v1
+    kind: Service
+    metadata: {name: web, namespace: app}
+    spec: {selector: {app: web}, ports: [{name: m, port: 9090, targetPort: metrics}]}
+    ---
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: v1, namespace: app, labels: {app: web}}
+    ---
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: v2, namespace: app, labels: {app: web}}
+    spec: {containers: [{name: c, ports: [{name: metrics, containerPort: 9100}]}]}
+    """
+    (answer,) = ask(assembled(service), "192.0.2.1", "app/svc/web", [])
+    assert (str(answer.found.destination), answer.found.port) == ("app/v2", 9100)
+    assert any(reason.startswith("app/v1 is no endpoint of port 9090") for reason in answer.reasons)
+
+
+def test_a_label_that_is_nearly_right_is_named() -> None:
+    peer = "{namespaceSelector: {matchLabels: {name: monitoring}}, podSelector: {matchLabels: {app: prom}}}"
+    policy = f"""
+    apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata: {{name: in, namespace: shop}}
+    spec: {{podSelector: {{}}, policyTypes: [Ingress], ingress: [{{from: [{peer}]}}]}}
+    """
+    world = assembled(policy, pod("web", "shop"), pod("p", "monitoring", app="prom"), pod("x", "monitoring"))
+    (near,) = ask(world, "monitoring/p", "shop/web", [("TCP", 80)])
+    assert any("namespace monitoring would match if it had name=monitoring" in r for r in near.reasons)
+    (far,) = ask(world, "monitoring/x", "shop/web", [("TCP", 80)])
+    assert not any("would match" in reason for reason in far.reasons)
+
+
+def test_remarks_are_about_the_plugin_asked_about() -> None:
+    (answer,) = ask(ADDRESSES, "app/cl", "app/web", [("TCP", 8443)], Settings(ip_blocks_match_pods=False))
+    assert not any("(Cilium)" in reason for reason in answer.reasons)

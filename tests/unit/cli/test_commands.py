@@ -204,3 +204,49 @@ def test_help_tells_the_exit_codes_and_every_option(command: str) -> None:
     for parameter in main.commands[command].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-f", "x.png"], ["-f", "x"], ["-f", "x.svg", "-o", "dot"], ["-f", "x.pdf", "-o", "svg"]]
+)
+def test_a_picture_is_not_written_under_an_ending_that_it_has_not(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    arguments[1] = str(tmp_path / arguments[1])
+    result = run("graph", "-", *arguments, text=PODS)
+    assert result.exit_code == 2
+    assert "--file" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+OPEN = DENY.replace("name: deny", "name: open").replace(
+    "[Ingress, Egress]", "[Ingress, Egress], ingress: [{}], egress: [{}]"
+)
+
+
+def test_policies_that_allow_everything_do_not_make_an_audit_pass() -> None:
+    assert run("audit", "-", text=PODS + DENY).exit_code == 0
+    result = run("audit", "-", "-o", "json", text=PODS + OPEN)
+    assert result.exit_code == 1
+    totals = json.loads(result.stdout)["totals"]["ingress"]
+    assert (totals["podsCovered"], totals["podsOpen"], totals["podsOpenToAll"]) == (0, 0, 2)
+
+
+def test_the_systems_namespaces_are_counted_apart() -> None:
+    system = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: dns, namespace: kube-system}\n"
+    result = run("audit", "-", "-o", "json", text=PODS + DENY + system)
+    data = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert (data["totals"]["pods"], data["system"]["pods"]) == (2, 1)
+    assert data["system"]["names"] == ["kube-system"]
+    page = run("audit", "-", "-o", "markdown", text=PODS + DENY + system).stdout
+    assert "Counted apart, as namespaces of the system: kube-system." in page
+
+
+def test_needs_has_an_exit_code_for_what_is_cut() -> None:
+    assert run("needs", "-", text=PODS).exit_code == 0
+    cut = run("needs", "-", "-o", "json", text=PODS + DENY)
+    assert cut.exit_code == 1
+    assert json.loads(cut.stdout)["summary"]["cut"] == 1
+    assert run("needs", "-", text="{}").exit_code == 2
+    assert "template: dns-egress" in run("needs", "-", "--entries", text=PODS + DENY).stdout

@@ -149,3 +149,64 @@ def test_the_internet_in_one_family_for_pods_with_both() -> None:
     assert len(found("one-family", out, dual)) == 1
     assert found("one-family", both, dual) == []
     assert found("one-family", out, pod("web", ips="10.244.1.7")) == []
+
+
+NODE_PORT = """
+    apiVersion: v1
+    kind: Service
+    metadata: {name: web, namespace: shop}
+    spec: {type: NodePort, selector: {app: web}, ports: [{port: 8080, nodePort: 30644}]}
+"""
+
+
+def test_a_node_port_is_no_port_of_a_pod() -> None:
+    (finding,) = found("service-port", ingress("a", "[{ports: [{port: 30644}]}]"), pod("web"), NODE_PORT)
+    assert finding.message.startswith(
+        "30644 is the nodePort of the Service shop/web, whose pods listen on 8080"
+    )
+    assert found("service-port", ingress("a", "[{ports: [{port: 8080}]}]"), pod("web"), NODE_PORT) == []
+
+
+def test_a_peer_of_pods_on_the_host_network_only() -> None:
+    rule = ingress("a", f"[{{from: [{named('edge')}]}}]")
+    router = pod("router", "edge", more=", hostNetwork: true")
+    (finding,) = found("peer-host-network", rule, router, pod("web"))
+    assert "edge/router" in finding.message
+    assert found("peer-host-network", rule, router, pod("other", "edge"), pod("web")) == []
+
+
+def test_a_range_that_holds_service_addresses_only() -> None:
+    service = """
+    apiVersion: v1
+    kind: Service
+    metadata: {name: api, namespace: shop}
+    spec: {clusterIP: 10.96.0.50, selector: {app: web}, ports: [{port: 80}]}
+    """
+    rule = policy_of_egress("10.96.0.0/16")
+    (finding,) = found("cluster-ip", rule, service, pod("web", ips="10.244.0.5"))
+    assert "all known addresses in 10.96.0.0/16 are of Services" in finding.message
+    assert found("cluster-ip", rule, service, pod("web", ips="10.96.9.5")) == []
+    assert found("cluster-ip", rule, service, pod("web")) == []  # where pods live is not known
+
+
+def policy_of_egress(cidr: str) -> str:
+    return egress("out", f"[{{to: [{{ipBlock: {{cidr: {cidr}}}}}]}}]")
+
+
+def test_a_webhook_that_no_policy_lets_the_api_server_reach() -> None:
+    webhook = """
+    apiVersion: admissionregistration.k8s.io/v1
+    kind: ValidatingWebhookConfiguration
+    metadata: {name: guard}
+    webhooks: [{name: guard.example.com, clientConfig: {service: {name: guard, namespace: shop}}}]
+    ---
+    apiVersion: v1
+    kind: Service
+    metadata: {name: guard, namespace: shop}
+    spec: {selector: {app: guard}, ports: [{port: 443, targetPort: 8443}]}
+    """
+    closed = ingress("closed", peers(named("monitoring"), ports="[{port: 8888}]"))
+    (finding,) = found("needed-flow-cut", closed, webhook, pod("guard"))
+    assert "the API server connects to shop/guard on 8443/TCP" in finding.message
+    opened = ingress("opened", "[{from: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 8443}]}]")
+    assert found("needed-flow-cut", closed, opened, webhook, pod("guard")) == []

@@ -210,3 +210,10 @@ def test_without_a_baseline_in_this_namespace_and_direction_nothing_is_widened()
     own = egress("open", "[{}]")
     assert found("widens-baseline", BASELINE, own) == []
     assert found("widens-baseline", ingress("open", "[{}]")) == []
+
+
+def test_pods_that_another_policy_lets_ask_are_not_said_to_be_cut_off() -> None:
+    deny = policy("deny", "{podSelector: {}, policyTypes: [Ingress, Egress]}")
+    (finding,) = found("egress-without-dns", deny, egress("dns", TO_DNS, pods="{matchLabels: {app: eso}}"))
+    assert "some of the pods that it selects" in finding.message
+    assert "without app=eso" in finding.message

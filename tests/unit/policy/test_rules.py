@@ -313,6 +313,7 @@ CASES: dict[str, tuple[list[tuple[dict[str, Any], str]], list[dict[str, Any]]]] 
         ],
         [
             egress_ports(53, to=[block("169.254.169.254/32")]),
+            egress_ports(53, 443, to=[block("0.0.0.0/0")]),
             egress(block("0.0.0.0/2")),
             egress(block("128.0.0.0/1", "169.254.0.0/16")),
             ingress(from_=[block("169.254.0.0/16")]),

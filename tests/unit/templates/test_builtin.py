@@ -45,6 +45,7 @@ def test_all_templates_are_there() -> None:
         "allow-from-workload",
         "apiserver-egress",
         "cidr-egress",
+        "cidr-ingress",
         "default-deny",
         "dns-egress",
         "environment-isolation",
@@ -172,6 +173,16 @@ def test_every_address_needs_an_explicit_word(cidrs: list[str]) -> None:
         spec("cidr-egress", cidrs=cidrs)
     assert (raised.value.kind, raised.value.path) == ("InvalidParameters", ("cidrs",))
     assert spec("cidr-egress", cidrs=cidrs, allowAnyAddress=True)
+
+
+def test_addresses_are_let_in_on_the_ports_and_every_address_only_by_an_explicit_word() -> None:
+    found = spec("cidr-ingress", cidrs=["192.0.2.10/32"], ports=[8443])
+    assert found["policyTypes"] == ["Ingress"]
+    assert found["ingress"] == [
+        {"from": [{"ipBlock": {"cidr": "192.0.2.10/32"}}], "ports": [{"protocol": "TCP", "port": 8443}]}
+    ]
+    with pytest.raises(RenderError, match="allowAnyAddress: true"):
+        spec("cidr-ingress", cidrs=["0.0.0.0/0"])
 
 
 def test_metadata_addresses_are_taken_out_of_wide_ranges() -> None:

@@ -212,7 +212,7 @@
 
   const meaning = (coverage) => (data.legend.find((item) => item[0] === coverage) || ["", ""])[1];
   const uncoveredWords = (coverage) => {
-    const bare = (coverage["uncovered"] || 0) + (coverage["open ingress"] || 0) + (coverage["open egress"] || 0);
+    const bare = (coverage["uncovered"] || 0) + (coverage["open ingress"] || 0) + (coverage["open egress"] || 0) + (coverage["open to all"] || 0);
     return bare ? `, ${bare} without a policy in some direction` : "";
   };
 
@@ -687,7 +687,7 @@
         state.chosen = null; render(); syncSides(); choosing(null); fit();
       } });
       ticks.set(box.key, tick);
-      const bad = box.coverage["uncovered"] || 0, part = (box.coverage["open ingress"] || 0) + (box.coverage["open egress"] || 0);
+      const bad = box.coverage["uncovered"] || 0, part = (box.coverage["open ingress"] || 0) + (box.coverage["open egress"] || 0) + (box.coverage["open to all"] || 0);
       $("namespaces").append(html("li", {}, html("label", { class: "check" }, tick, html("span", { text: box.title }),
         bad + part ? html("span", { class: bad ? "tag bad" : "tag", text: `${bad + part} open`, title: `${bad + part} without a policy in some direction` }) : null)));
     }
