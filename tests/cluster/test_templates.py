@@ -29,7 +29,7 @@ EXAMPLES = [
 
 
 def test_every_template_has_at_least_three_examples() -> None:
-    assert len(TEMPLATES) == 11
+    assert len(TEMPLATES) == 12
     assert {name for name, template in TEMPLATES.items() if len(template.examples) < 3} == set()
 
 
