@@ -160,3 +160,14 @@ async def test_without_the_right_to_secrets_a_seal_lasts_as_long_as_the_process(
     made = seal.of("ns-1", "p.a")
     await seal.load(store, "system")  # type: ignore[arg-type]
     assert seal.proves("ns-1", "p.a", made)
+
+
+def test_the_seal_of_a_policy_with_the_mark_proves_ownership_and_the_mark() -> None:
+    seal = Seal(b"k" * 32)
+    plain, marked = seal.of("ns-1", "p.a"), seal.of("ns-1", "p.a", marked=True)
+    assert seal.proves("ns-1", "p.a", plain)
+    assert seal.proves("ns-1", "p.a", marked)
+    assert seal.proves_mark("ns-1", "p.a", marked)
+    for namespace, name, found in (("ns-1", "p.a", plain), ("ns-2", "p.a", marked), ("ns-1", "p.b", marked)):
+        assert not seal.proves_mark(namespace, name, found)
+    assert not seal.proves_mark("ns-1", "p.a", "")
