@@ -61,10 +61,10 @@ docs: $(STAMP) ## Check that the generated reference pages are up to date
 	@$(BIN)/python deploy/helm/generate.py --check
 
 unit: $(STAMP) ## The pure core, and its oracles
-	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/conformance
+	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/model tests/conformance
 
 cluster: $(STAMP) ## Everything against a real API server
-	@$(BIN)/python -m pytest -m 'not slow' tests/cluster
+	@$(BIN)/python -m pytest -m 'not slow' tests/cluster tests/guard
 
 chaos-bounded: $(STAMP)
 	@$(BIN)/python -m pytest -m 'not slow' tests/chaos

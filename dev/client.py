@@ -75,10 +75,10 @@ class Client:
         content_type: str = "application/json",
         **query: str,
     ) -> Object:
-        """One request. Raises Refused, and OSError when the API server is away."""
+        """One request; bytes are sent as they are. Raises Refused, and OSError when the API server is away."""
         target = f"{path}?{urlencode(query)}" if query else path
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
-        data = json.dumps(body) if body is not None else None
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body)
         for attempt in (1, 2):
             connection = self._connection or self._connect()
             self._connection = connection

@@ -67,6 +67,10 @@ class Fault:
     retry_after: str = ""
     delay: float = 0.0
     """Hold the request back for up to so many seconds (drawn anew each time)."""
+    answer_delay: float = 0.0
+    """Hold the answer back for so many seconds: the request has taken effect already."""
+    method: str = ""
+    """Only requests with this method; empty for all."""
     breaks: Literal["", "before", "after", "within"] = ""
     """Break the connection: before the request is passed on, after it took effect, within the answer."""
 
@@ -215,6 +219,8 @@ class FaultProxy:
         for fault in self._faults:
             if kind not in fault.on or fault.path not in request.path:
                 continue
+            if fault.method not in ("", request.method):
+                continue
             if self._random.random() >= fault.share:
                 continue
             self.hits[fault.name] += 1
@@ -224,7 +230,7 @@ class FaultProxy:
                 return _refusal(fault)
             if fault.breaks == "before":
                 return _broken(request)
-            if fault.breaks:
+            if fault.breaks or fault.answer_delay:
                 late = fault
         return await self._pass_on(request, kind, late)
 
@@ -244,9 +250,12 @@ class FaultProxy:
                 if kind == "watch" and upstream.status == 200:
                     return await self._stream(request, upstream)
                 content = await upstream.read()
-                if late is not None and late.breaks == "after":
-                    return _broken(request)
-                return await _answer(request, upstream, content, cut=late is not None)
+                if late is not None:
+                    await asyncio.sleep(late.answer_delay)
+                    if late.breaks == "after":
+                        return _broken(request)
+                cut = late is not None and late.breaks == "within"
+                return await _answer(request, upstream, content, cut=cut)
         except (aiohttp.ClientError, OSError):
             # The API server is away: its clients would find the connection broken, not a gateway's words.
             return _broken(request)

@@ -280,7 +280,7 @@ def _example(template: Template, example: Example) -> tuple[str, str, str]:
     labels = dict(example.namespace_labels)
     facts = NamespaceFacts("team-a", labels)
     parameters = resolve(template, {}, example.parameters)
-    spec = render(template, parameters, facts, ProfileFacts("example")).spec
+    spec = render(template, parameters, facts, ProfileFacts("example"))
     first = {key: spec[key] for key in ("podSelector", "policyTypes") if key in spec}
     entry: dict[str, Any] = {"template": template.name}
     if example.parameters:
@@ -349,7 +349,7 @@ def _rule_section(rule: Rule) -> Iterator[str]:
     yield f"### {rule.id}"
     yield f"{rule.title}. ({', '.join(marks)})"
     yield f"*Why it matters:* {rule.why}"
-    yield f"*How to mend it:* {rule.mend}"
+    yield f"*How to fix it:* {rule.fix}"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -15,7 +15,7 @@ from .pki import Files
 
 # Those that make namespaces finish, dependents go, ServiceAccounts, their
 # tokens and the root CA appear, aggregated roles fill and admission policies
-# report; nothing that needs nodes. Not the whole set, which doubles the load.
+# report, quotas are counted; nothing that needs nodes. Not the whole set, which doubles the load.
 CONTROLLERS = (
     "namespace-controller",
     "garbage-collector-controller",
@@ -24,6 +24,7 @@ CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "clusterrole-aggregation-controller",
     "validatingadmissionpolicy-status-controller",
+    "resourcequota-controller",
 )
 
 SERVICE_CLUSTER_IP_RANGE = "10.96.0.0/16"

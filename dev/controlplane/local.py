@@ -13,6 +13,7 @@ import atexit
 import http.client
 import json
 import secrets
+import shutil
 import ssl
 import time
 import urllib.error
@@ -179,6 +180,23 @@ class ControlPlane(Cluster):
         ``apiserver_flags=["--watch-cache=false"]``.
         """
         return etcd.compact(self.etcd_url)
+
+    def back_up(self, folder: Path) -> None:
+        """Copy etcd's data; it stops for that moment."""
+        self.stop("etcd")
+        shutil.copytree(self.directory / "etcd", folder)
+        self.start("etcd")
+        self.wait_ready()
+
+    def restore(self, folder: Path) -> None:
+        """Put back what `back_up` has copied, as after a disaster: everything later is gone, revisions included."""
+        self.kill("kube-apiserver")
+        self.kill("etcd")
+        shutil.rmtree(self.directory / "etcd")
+        shutil.copytree(folder, self.directory / "etcd")
+        self.start("etcd")
+        self.start("kube-apiserver")
+        self.wait_ready()
 
     def _prepare(self) -> commands.Layout:
         """Write certificates, tokens and kubeconfigs, and name the processes."""

@@ -25,6 +25,10 @@ ANNOTATION_APPLIED: Final = f"{GROUP}/applied-digest"
 """What the operator last wrote, as a digest: with it a change by others is told from a change of the profile."""
 ANNOTATION_ADOPT: Final = f"{GROUP}/adopt"
 """Set by a person on a foreign policy: the profile that may take it over."""
+ANNOTATION_SEAL: Final = f"{GROUP}/seal"
+"""A keyed digest by which the operator knows its own policies again."""
+ANNOTATION_REPLACED: Final = f"{GROUP}/replaced"
+"""The spec of the foreign policy whose name a profile with `conflicts: Replace` took."""
 
 SYSTEM_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", "default"})
 """Left out of every profile unless it names them on purpose."""

@@ -93,7 +93,7 @@ def test_the_operator_may_hold_a_lease_in_its_own_namespace_only(base: ControlPl
         ("get", "secrets"),
         ("list", "pods"),
         ("create", "pods"),
-        ("get", "configmaps"),
+        ("delete", "configmaps"),
         ("update", "namespaces"),
         ("patch", "namespaces"),
         ("delete", "namespaces"),

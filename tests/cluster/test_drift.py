@@ -126,7 +126,9 @@ def test_status_and_events_tell_who_changed_what(world: World, policy: tuple[str
     assert drift["lastRepair"] == f"{namespace}/{name}: spec.egress changed by kubectl-edit"
     events = eventually(lambda: world.events(namespace, "PolicyRepaired"))
     assert "spec.egress changed by kubectl-edit" in events[0]["message"]
-    events = eventually(lambda: [e for e in world.events("default", "Repaired") if namespace in e["message"]])
+    events = eventually(
+        lambda: [e for e in world.events("default", "PolicyRepaired") if namespace in e["message"]]
+    )
     assert events[0]["involvedObject"]["name"] == world.tag
 
 

@@ -71,8 +71,8 @@ def test_what_happened_while_it_was_down_is_caught_up_with(world: World, start: 
     world.has(released)
 
 
-def test_a_profile_deleted_while_it_was_down_takes_its_policies_along(
-    controller_manager: object, world: World, start: Start
+def test_policies_of_a_profile_deleted_while_it_was_down_stay_in_force(
+    world: World, start: Start, referee: Referee
 ) -> None:
     operator = start()
     profile = world.profile("default-deny")
@@ -81,7 +81,26 @@ def test_a_profile_deleted_while_it_was_down_takes_its_policies_along(
     operator.stop()
     world.client.delete(f"{PROFILES}/{profile}")
     start()
-    world.has(namespace, within=60)
+    another = world.profile("default-deny", name=f"{profile}-b")
+    world.has(namespace, f"{profile}.default-deny", f"{another}.default-deny")
+    assert not referee.deletions()
+
+
+def test_a_restart_in_the_middle_of_deleting_a_profile_loses_nothing_of_the_wish(
+    world: World, start: Start
+) -> None:
+    operator = start()
+    profile = world.profile("default-deny", "dns-egress")
+    namespaces = [world.namespace() for _ in range(30)]
+    for namespace in namespaces:
+        world.has(namespace, f"{profile}.default-deny", f"{profile}.dns-egress")
+    world.is_ready()
+    world.client.delete(f"{PROFILES}/{profile}")
+    eventually(lambda: not all(world.names(namespace) for namespace in namespaces))
+    operator.stop()
+    start()
+    for namespace in namespaces:
+        world.has(namespace, within=60)
 
 
 def test_a_retaining_profile_deleted_while_it_was_down_leaves_its_policies(
@@ -114,20 +133,34 @@ def test_deleting_a_profile_follows_its_deletion_policy(
         world.has(namespace, f"{profile}.default-deny", f"{profile}.dns-egress")
 
 
-def test_a_change_of_the_deletion_policy_reaches_the_policies(world: World, start: Start) -> None:
+def test_retain_counts_when_it_is_said_in_the_moment_before_the_deletion(
+    world: World, start: Start, referee: Referee
+) -> None:
     start()
-    profile = world.profile("default-deny", deletionPolicy="Retain")
+    profile = world.profile("default-deny", "dns-egress")
+    namespaces = [world.namespace() for _ in range(20)]
+    for namespace in namespaces:
+        world.has(namespace, f"{profile}.default-deny", f"{profile}.dns-egress")
+    world.client.merge(f"{PROFILES}/{profile}", {"spec": {"deletionPolicy": "Retain"}})
+    world.client.delete(f"{PROFILES}/{profile}")
+    # A later wish has been carried out everywhere: what the deletion asked for has, too.
+    later = world.profile("same-namespace", name=f"{profile}-b")
+    for namespace in namespaces:
+        world.has(namespace, f"{profile}.default-deny", f"{profile}.dns-egress", f"{later}.same-namespace")
+    assert not referee.deletions()
+
+
+def test_a_profile_deleted_with_cascade_orphan_leaves_its_policies(
+    controller_manager: ControlPlane, world: World, start: Start, referee: Referee
+) -> None:
+    start()
+    profile = world.profile("default-deny")
     namespace = world.namespace()
     world.has(namespace, f"{profile}.default-deny")
-
-    def references() -> Any:
-        return world.policy(namespace, f"{profile}.default-deny")["metadata"].get("ownerReferences")
-
-    assert references() is None
-    world.profile("default-deny", deletionPolicy="Delete")
-    uid = world.client.get(f"{PROFILES}/{profile}")["metadata"]["uid"]
-    assert eventually(references)[0]["uid"] == uid
-    assert not references()[0].get("blockOwnerDeletion")
+    controller_manager.kubectl("delete", "tenantprofile", profile, "--cascade=orphan")
+    later = world.profile("same-namespace", name=f"{profile}-b")
+    world.has(namespace, f"{profile}.default-deny", f"{later}.same-namespace")
+    assert not referee.deletions()
 
 
 def test_a_profile_made_again_takes_over_what_an_earlier_one_retained(

@@ -57,7 +57,9 @@ def test_a_foreign_policy_is_adopted_when_its_owner_says_so(world: World) -> Non
     assert after["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert after["metadata"]["labels"]["kept"] == "yes"
     assert after["metadata"]["annotations"]["note"] == "kept"
-    assert eventually(lambda: [e for e in world.events("default", "Adopted") if namespace in e["message"]])
+    assert eventually(
+        lambda: [e for e in world.events("default", "PolicyAdopted") if namespace in e["message"]]
+    )
 
 
 def test_a_policy_meant_for_another_profile_is_not_adopted(world: World) -> None:

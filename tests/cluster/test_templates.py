@@ -39,7 +39,7 @@ def test_what_is_rendered_is_what_is_read_back(admin: Client, name: str, example
         "default", {"kubernetes.io/metadata.name": "default"} | example.namespace_labels, {}
     )
     parameters = resolve(TEMPLATES[name], {}, example.parameters)
-    spec = dict(render(TEMPLATES[name], parameters, facts, ProfileFacts("p", {})).spec)
+    spec = dict(render(TEMPLATES[name], parameters, facts, ProfileFacts("p", {})))
     body = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -160,7 +160,7 @@ def _widenings(assembly: Assembly, left_out: set[str], settings: Settings) -> It
 def _gained(assembly: Assembly, table: ConnectionMap, policy: Policy, settings: Settings) -> Widening | None:
     world = assembly.world
     others = [other for other in world.policies if other is not policy]
-    without = World(world.namespaces.values(), world.workloads, world.services.values(), others)
+    without = world.under(others)
     count, examples = 0, list[str]()
     for change in difference(ConnectionMap(without, settings), table):
         if change.sign != "gained":

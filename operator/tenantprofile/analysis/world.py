@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tenantprofile.connectivity.manifests import KINDS, ManifestError
+from tenantprofile.connectivity.manifests import KINDS, VERSIONS, ManifestError, labels_of
 from tenantprofile.connectivity.world import World
 from tenantprofile.input.documents import Path
 from tenantprofile.input.objects import SourceObject
@@ -181,7 +181,11 @@ class _Assembler:
         return list(found.values())
 
     def _policy_objects(self) -> list[SourceObject]:
-        return [i for i in self._objects if i.kind == "NetworkPolicy" and i.group == "networking.k8s.io"]
+        return [
+            i
+            for i in self._objects
+            if i.kind == "NetworkPolicy" and i.api_version == VERSIONS["NetworkPolicy"]
+        ]
 
     def _namespace_facts(self) -> list[NamespaceFacts]:
         """Namespaces that are given, and those that others are in, with the one label that all have."""
@@ -190,12 +194,13 @@ class _Assembler:
             if KINDS.get(item.kind) != item.group:
                 continue
             if item.kind == "Namespace":
-                labels = item.metadata.get("labels") or {}
-                annotations = item.metadata.get("annotations") or {}
+                try:
+                    labels = labels_of(item.metadata.get("labels"), "metadata.labels")
+                    annotations = labels_of(item.metadata.get("annotations"), "metadata.annotations")
+                except ManifestError as error:
+                    raise InputError(f"{item.place(path_of(error.path))}: {item}: {error}") from error
                 found[item.name] = NamespaceFacts(
-                    item.name,
-                    {**labels, LABEL_NAMESPACE_NAME: item.name} if isinstance(labels, Mapping) else {},
-                    annotations if isinstance(annotations, Mapping) else {},
+                    item.name, {**labels, LABEL_NAMESPACE_NAME: item.name}, annotations
                 )
             else:
                 name = item.namespace or "default"
@@ -313,8 +318,18 @@ class _Assembler:
             return World.from_objects((*written, *unrendered, *rendered))
         except ManifestError as error:
             items: Sequence[SourceObject] = places.get(error.object, ())
+            items = items or self._refused_alone()
             place = f"{items[-1].place(path_of(error.path))}: " if items else ""
             raise InputError(f"{place}{error}") from error
+
+    def _refused_alone(self) -> list[SourceObject]:
+        """The first object that has no usable name, and so cannot be found by it."""
+        for item in self._objects:
+            try:
+                World.from_objects((item.raw,))
+            except ManifestError:
+                return [item]
+        return []
 
 
 def _source(item: SourceObject) -> PolicySource:

@@ -100,7 +100,7 @@ def check_groups(
 def _nothing(assertion: NetworkAssertion, message: str) -> Result:
     if assertion.may_be_empty:
         return Result(assertion, "skipped", message=message)
-    hint = "; a test that meets nothing cannot fail: mend it, or say mayBeEmpty: true"
+    hint = "; a test that meets nothing cannot fail: fix it, or say mayBeEmpty: true"
     return Result(assertion, "error", message=message + hint)
 
 

@@ -29,6 +29,7 @@ from tenantprofile.cli.output import (
     read_world,
     say,
     settings_of,
+    stop,
     table,
     world_options,
 )
@@ -66,6 +67,11 @@ def audit(
     """
     reading = read_world(files, kubeconfig, context)
     found = audited(reading.assembly, excluded=excluded, settings=settings_of(plugin))
+    if not found.pods and not found.namespaces:
+        say(reading.notes)
+        stop(
+            "there is nothing to audit: no pod, workload or namespace in the input, or all of them are excluded"
+        )
     if output in ("table", "csv"):
         say(reading.notes)
     if output == "table":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal
 
 import click
-import yaml
 
 from tenantprofile import __version__
-from tenantprofile.cli.sources import SourceError, Sources, cluster_options, read_sources
+from tenantprofile.cli.output import data_text, read_files, reading_options, stop
+from tenantprofile.cli.sources import SourceError, Sources, cluster_options
 from tenantprofile.linting.catalogue import SEVERITIES, UnknownRuleError, choose
 from tenantprofile.linting.data import as_data, rules_as_data
 from tenantprofile.linting.judge import OPERATOR_NAMESPACE, Result
@@ -26,6 +25,7 @@ Output = Literal["table", "json", "yaml", "markdown", "sarif"]
 
 @click.command()
 @click.argument("files", nargs=-1)
+@reading_options
 @cluster_options
 @click.option("--list", "list_rules", is_flag=True, help="List the rules, and judge nothing.")
 @click.option("--select", multiple=True, metavar="RULE", help="Judge by these rules or groups only.")
@@ -81,18 +81,18 @@ def lint(
     try:
         chosen = choose(_names(select), _names(enable), _names(disable))
     except UnknownRuleError as error:
-        _stop(f"{error}; see tenantprofile lint --list")
+        stop(f"{error}; see tenantprofile lint --list")
     if list_rules:
         click.echo(_rules(output))
         return
     if not files and kubeconfig is None and context is None:
-        _stop("nothing to judge; give files, folders or - for standard input, or a cluster with --context")
+        stop("nothing to judge; give files, folders or - for standard input, or a cluster with --context")
     if today is not None and not is_date(today):
-        _stop(f"--today: found {today!r}; expected a date like 2027-01-31")
+        stop(f"--today: found {today!r}; expected a date like 2027-01-31")
     try:
-        sources = read_sources(files, kubeconfig=kubeconfig, context=context)
+        sources = read_files(files, kubeconfig=kubeconfig, context=context)
     except SourceError as error:
-        _stop(str(error))
+        stop(str(error))
     day = today or datetime.now(UTC).date().isoformat()
     result = judge(sources.objects, day, chosen, complete or bool(sources.cluster), operator_namespace)
     for note in _notes(sources, result):
@@ -116,7 +116,10 @@ def _printed(result: Result, output: Output, show_waived: bool) -> str:
         return as_text(result, show_waived=show_waived)
     if output == "markdown":
         return as_markdown(result)
-    return _encoded(as_sarif(result, __version__) if output == "sarif" else as_data(result), output)
+    return data_text(
+        as_sarif(result, __version__) if output == "sarif" else as_data(result),
+        "yaml" if output == "yaml" else "json",
+    )
 
 
 def _rules(output: Output) -> str:
@@ -125,16 +128,5 @@ def _rules(output: Output) -> str:
     if output == "markdown":
         return rules_as_markdown()
     if output == "sarif":
-        _stop("--list has no SARIF output; the rules stand in that of a run")
-    return _encoded(rules_as_data(), output)
-
-
-def _encoded(data: Any, output: Output) -> str:
-    if output == "yaml":
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip()
-    return json.dumps(data, indent=2, ensure_ascii=False)
-
-
-def _stop(message: str) -> NoReturn:
-    click.echo(f"tenantprofile lint: {message}", err=True)
-    raise SystemExit(2)
+        stop("--list has no SARIF output; the rules stand in that of a run")
+    return data_text(rules_as_data(), "yaml" if output == "yaml" else "json")

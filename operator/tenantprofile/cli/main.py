@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+import traceback
+
 import click
 
 from tenantprofile import __version__
@@ -18,7 +23,33 @@ from tenantprofile.cli.templates import templates
 from tenantprofile.cli.test import test
 
 
+class _Commands(click.Group):
+    """A group of which no command ends in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A name in the input may hold what no terminal can show.
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+            raise
+        except Exception as error:
+            if os.environ.get("TENANTPROFILE_DEBUG") or ctx.invoked_subcommand == "run":
+                raise
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            click.echo(
+                f"tenantprofile {ctx.invoked_subcommand}: this is a bug: {type(error).__name__}: {str(error)[:300]}"
+                f" ({place.name}, line {place.lineno} of {os.path.basename(place.filename)}, version {__version__})."
+                " Please report it with the input; TENANTPROFILE_DEBUG=1 shows the whole trace",
+                err=True,
+            )
+            raise SystemExit(2) from None
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TENANTPROFILE"},
     epilog="Each option can also be given in the environment: --log-format of `run` is"
     " TENANTPROFILE_RUN_LOG_FORMAT. Shell completion: see `tenantprofile completion --help`.",

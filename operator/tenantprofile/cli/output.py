@@ -14,7 +14,7 @@ import click
 import yaml
 
 from tenantprofile.analysis.world import Assembly, InputError, assemble
-from tenantprofile.cli.sources import SourceError, Sources, cluster_options, read_sources
+from tenantprofile.cli.sources import INDISPENSABLE, SourceError, Sources, cluster_options, read_sources
 from tenantprofile.connectivity.settings import Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -38,8 +38,41 @@ class Reading:
         return [*self.sources.notes, *self.assembly.notes, *self.assembly.violations()]
 
 
+def reading_options(function: Function) -> Function:
+    """`-n`, `--exclude-file` and `--strict`, as every command that reads files has them; `read_files` obeys them."""
+
+    def remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        context.meta[f"{__name__}.{parameter.name}"] = value
+
+    function = click.option(
+        "--strict",
+        is_flag=True,
+        expose_value=False,
+        callback=remember,
+        help="Stop with exit code 2 if anything that may bear on the answer was not read.",
+    )(function)
+    function = click.option(
+        "--exclude-file",
+        multiple=True,
+        metavar="PATTERN",
+        expose_value=False,
+        callback=remember,
+        help="Pass over files and folders of this name in folders, such as 'charts' or '*.tpl.yaml'. Repeatable.",
+    )(function)
+    return click.option(
+        "-n",
+        "--default-namespace",
+        metavar="NAMESPACE",
+        default="",
+        expose_value=False,
+        callback=remember,
+        help="Where objects belong that name no namespace, as with kubectl apply -n.",
+    )(function)
+
+
 def world_options(function: Function) -> Function:
-    """`--kubeconfig`, `--context` and `--plugin`."""
+    """`--kubeconfig`, `--context` and `--plugin`, and how files are read."""
+    function = reading_options(function)
     function = click.option(
         "--plugin",
         type=click.Choice(["generic", "cilium"]),
@@ -63,14 +96,42 @@ def settings_of(plugin: str) -> Settings:
 
 
 def read_world(files: Sequence[str], kubeconfig: Path | None, context: str | None) -> Reading:
-    """The objects that were named and their world; exit code 2 when that cannot be had."""
+    """The objects that were named and their world; exit code 2 when that cannot be had.
+
+    How files are read is taken from the command's `reading_options`.
+    """
     if not files and kubeconfig is None and context is None:
         stop("nothing to read; name files, folders or - for standard input, or a cluster with --context")
     try:
-        sources = read_sources(files, kubeconfig=kubeconfig, context=context)
+        sources = read_files(files, kubeconfig=kubeconfig, context=context)
         return Reading(sources, assemble(sources.objects))
     except (SourceError, InputError) as error:
         stop(str(error))
+
+
+def read_files(
+    files: Sequence[str],
+    *,
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    indispensable: frozenset[str] = INDISPENSABLE,
+) -> Sources:
+    """What was named, read as the command's `reading_options` say. Raises SourceError."""
+    meta = click.get_current_context().meta
+    given = {name: meta.get(f"{__name__}.{name}") for name in ("strict", "exclude_file", "default_namespace")}
+    sources = read_sources(
+        files,
+        kubeconfig=kubeconfig,
+        context=context,
+        indispensable=indispensable,
+        exclude=given["exclude_file"] or (),
+        default_namespace=given["default_namespace"] or "",
+    )
+    if given["strict"] and sources.lacking:
+        raise SourceError(
+            "\n".join(["--strict: not everything that may bear on the answer was read", *sources.notes])
+        )
+    return sources
 
 
 def stop(message: str) -> NoReturn:

@@ -13,6 +13,7 @@ import yaml
 from tenantprofile.analysis.world import manifest_of, path_of
 from tenantprofile.cli.output import output_option, say, stop
 from tenantprofile.cli.sources import SourceError, read_sources
+from tenantprofile.connectivity.manifests import ManifestError, labels_of
 from tenantprofile.input.objects import SourceObject
 from tenantprofile.names import API_VERSION, LABEL_NAMESPACE_NAME
 from tenantprofile.planning.desired import ProfilePlan, Refusal
@@ -139,5 +140,12 @@ def _namespaces(names: tuple[str, ...]) -> Iterable[tuple[NamespaceFacts, bool]]
             continue
         for item in _read(name):
             if item.kind == "Namespace" and item.api_version == "v1":
-                labels = {**(item.metadata.get("labels") or {}), LABEL_NAMESPACE_NAME: item.name}
-                yield NamespaceFacts(item.name, labels, item.metadata.get("annotations") or {}), True
+                try:
+                    labels = labels_of(item.metadata.get("labels"), "metadata.labels")
+                    annotations = labels_of(item.metadata.get("annotations"), "metadata.annotations")
+                except ManifestError as error:
+                    raise click.ClickException(f"{item.place()}: {item}: {error}") from error
+                yield (
+                    NamespaceFacts(item.name, {**labels, LABEL_NAMESPACE_NAME: item.name}, annotations),
+                    True,
+                )

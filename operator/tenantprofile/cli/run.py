@@ -73,6 +73,19 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
     show_default=True,
     help="Port of /livez and /readyz; 0 for none.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port of /metrics for Prometheus; 0 for none. The monitoring component and the chart use 9090.",
+)
+@click.option(
+    "--metrics-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Serve /metrics over TLS with this certificate, and --metrics-key.",
+)
+@click.option("--metrics-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option(
     "--log-level",
@@ -90,6 +103,9 @@ def run(
     connections: int,
     comparison_interval: float,
     probe_port: int,
+    metrics_port: int,
+    metrics_cert: Path | None,
+    metrics_key: Path | None,
     log_format: Literal["json", "text"],
     log_level: str,
 ) -> None:
@@ -113,6 +129,9 @@ def run(
         connections=connections,
         comparison_interval=comparison_interval,
         probe_port=probe_port,
+        metrics_port=metrics_port,
+        metrics_cert=metrics_cert,
+        metrics_key=metrics_key,
     )
     gc.set_threshold(*GC_THRESHOLDS)
     try:

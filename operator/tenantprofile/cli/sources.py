@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from tenantprofile.cli import kustomize
+from tenantprofile.connectivity.manifests import VERSIONS
 from tenantprofile.connectivity.workloads import TEMPLATES
 from tenantprofile.input.documents import DocumentError
 from tenantprofile.input.objects import ObjectError, Origin, SourceObject, read_text
+from tenantprofile.input.unread import listed, makers, refused_objects, unread_policies
 from tenantprofile.names import API_VERSION
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -47,6 +53,12 @@ _POD_SPEC: Final = ("nodeName", "hostNetwork", "containers", "initContainers")
 _POD_STATUS: Final = ("phase", "podIP", "podIPs", "hostIP", "hostIPs")
 _CONTAINER: Final = ("name", "ports", "restartPolicy")
 
+_NAMESPACED: Final = frozenset(KINDS) - {"Namespace", "TenantProfile", "PolicyTemplate"}
+_MEANT: Final = re.compile(rf"^\s*\"?kind\"?:\s*\"?({'|'.join(KINDS)})\b", re.MULTILINE)
+"""A text with one of the kinds that are read."""
+_GO_TEMPLATE: Final = re.compile(r"\{\{-?\s*[\w.$\"(]")
+"""The beginning of an action (Go documentation, text/template)."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -54,7 +66,7 @@ class SourceError(Exception):
     """Something that was asked for cannot be read; the message says what, where and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sources:
     """What was read. notes: what a person should know of the reading, to be shown beside any answer.
 
@@ -69,6 +81,10 @@ class Sources:
     cluster: str = ""
     digests: dict[str, str] = field(default_factory=dict)
     replaced: list[SourceObject] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Files that would have to be read and cannot be."""
+    lacking: bool = False
+    """Something that may bear on an answer was not read; the notes say what."""
 
 
 def cluster_options(function: Function) -> Function:
@@ -91,16 +107,24 @@ def read_sources(
     kubeconfig: Path | None = None,
     context: str | None = None,
     indispensable: frozenset[str] = INDISPENSABLE,
+    exclude: Iterable[str] = (),
+    default_namespace: str = "",
 ) -> Sources:
     """Everything that was named: files, folders, `-`, and a cluster. Raises SourceError.
 
     Where files and a cluster hold the same object, that of the files counts: so a change can be
     judged against a cluster before it is applied. indispensable: kinds without which there is no
-    answer; a cluster that refuses them is an error, one that refuses others is a note.
+    answer; a cluster that refuses them is an error, one that refuses others is a note. exclude: patterns of
+    files in folders that are passed over. default_namespace: where objects belong that name no namespace.
     """
     found = Sources()
-    for name in dict.fromkeys(names):
-        found.objects.extend(_read(name, found))
+    listed = list(dict.fromkeys(names))
+    for name in listed:
+        found.objects.extend(_read(name, found, tuple(exclude), several=len(listed) > 1))
+    if found.problems:
+        raise SourceError("\n".join(found.problems))
+    _place(found, default_namespace)
+    _say_what_was_not_read(found)
     if kubeconfig is not None or context is not None:
         live = asyncio.run(_read_cluster(kubeconfig, context, indispensable))
         own = {_identity(item) for item in found.objects}
@@ -109,7 +133,15 @@ def read_sources(
         if replaced:
             notes.append(f"{_listed(replaced)}: as in the files, not as in the cluster")
         objects = [*found.objects, *(item for item in live.objects if _identity(item) not in own)]
-        return Sources(objects, notes, live.missing, live.cluster, found.digests, replaced)
+        return Sources(
+            objects,
+            notes,
+            live.missing,
+            live.cluster,
+            found.digests,
+            replaced,
+            lacking=found.lacking or live.lacking,
+        )
     return found
 
 
@@ -126,21 +158,98 @@ def _listed(items: list[SourceObject]) -> str:
 # --- files ---
 
 
-def _read(name: str, found: Sources) -> Iterator[SourceObject]:
+def _place(found: Sources, default_namespace: str) -> None:
+    """Objects that name no namespace get one, and it is said."""
+    homeless = [
+        index
+        for index, item in enumerate(found.objects)
+        if not item.namespace and item.kind in _NAMESPACED and VERSIONS.get(item.kind) == item.api_version
+    ]
+    if not homeless:
+        return
+    namespace = default_namespace or "default"
+    for index in homeless:
+        item = found.objects[index]
+        if default_namespace and isinstance(item.raw.get("metadata"), Mapping):
+            metadata = {**item.metadata, "namespace": namespace}
+            found.objects[index] = SourceObject({**item.raw, "metadata": metadata}, item.origin)
+    if not default_namespace and any(item.namespace for item in found.objects if item.kind in _NAMESPACED):
+        count = len(homeless)
+        found.notes.append(
+            f"{count} object{'' if count == 1 else 's'} without a namespace {'is' if count == 1 else 'are'} taken as in"
+            " namespace default; name another one with -n"
+        )
+
+
+def _say_what_was_not_read(found: Sources) -> None:
+    if policies := unread_policies(found.objects):
+        found.lacking = True
+        found.notes.append(
+            f"policies that are not read: {listed(policies)}; answers are about NetworkPolicies of"
+            " networking.k8s.io/v1 alone"
+        )
+    if refused := refused_objects(found.objects):
+        found.lacking = True
+        found.notes.append(
+            f"the API server does not serve these versions, so they count as absent: {listed(refused)}"
+        )
+    if made := makers(found.objects):
+        kinds: Counter[str] = sum(made.values(), Counter())
+        found.notes.append(
+            f"controllers make pods for {listed(kinds)}, which stand in no manifest and are not judged"
+        )
+
+
+def _read(name: str, found: Sources, exclude: tuple[str, ...], *, several: bool) -> Iterator[SourceObject]:
     if name == "-":
         yield from _objects(sys.stdin.read(), "standard input", found)
         return
     path = Path(name)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and _is_meant(p, path))
-        if not files:
-            found.notes.append(f"{name}: no file in it ends in {', '.join(SUFFIXES)}")
-        for file in files:
-            yield from _objects(_text(file), str(file), found, lenient=True)
+        yield from _folder(path, found, exclude)
     elif path.is_file() or path.is_fifo():
-        yield from _objects(_text(path), name, found)
+        yield from _objects(_text(path), name, found, lenient=several)
     else:
         raise SourceError(f"{name}: no such file or folder")
+
+
+def _folder(path: Path, found: Sources, exclude: tuple[str, ...]) -> Iterator[SourceObject]:
+    def is_wanted(file: Path) -> bool:
+        relative = file.relative_to(path)
+        names = (str(relative), file.name, *(part.name for part in relative.parents))
+        return _is_meant(file, path) and not any(
+            fnmatch(name, pattern) for name in names for pattern in exclude
+        )
+
+    files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and is_wanted(p))
+    if not files:
+        found.notes.append(f"{path}: no file in it ends in {', '.join(SUFFIXES)}")
+    built = [kustomize.build(root) for root in _kustomization_roots(path, is_wanted)]
+    inside: set[Path] = set()
+    for one in built:
+        if one.problem:
+            found.lacking = True
+            found.notes.append(
+                f"{one.folder}: a kustomization that was not built ({one.problem}); its files are read as they are."
+                f" Build it first: kubectl kustomize {one.folder}"
+            )
+        else:
+            found.notes.append(f"{one.folder}: built as a kustomization")
+            yield from _objects(one.text, f"{one.folder} (built)", found, lenient=True)
+    if built and all(not one.problem for one in built):
+        inside = set(kustomize.kustomizations(path))
+    for file in files:
+        if not any(parent in inside for parent in file.parents):
+            yield from _objects(_text(file), str(file), found, lenient=True)
+
+
+def _kustomization_roots(path: Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
+    folders = [folder for folder in kustomize.kustomizations(path) if is_wanted(_kustomization_file(folder))]
+    return [folder for folder in kustomize.roots(folders) if not kustomize.is_component(folder)]
+
+
+def _kustomization_file(folder: Path) -> Path:
+    return next(folder / name for name in kustomize.NAMES if (folder / name).is_file())
 
 
 def _is_meant(file: Path, folder: Path) -> bool:
@@ -160,12 +269,22 @@ def _text(file: Path) -> str:
 
 def _objects(text: str, source: str, found: Sources, *, lenient: bool = False) -> Iterator[SourceObject]:
     """The objects of a text. Lenient: other YAML is passed over and said, because folders hold it, too."""
-    found.digests[source] = hashlib.sha256(text.encode()).hexdigest()
+    found.digests[source] = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     others: list[ObjectError] | None = [] if lenient else None
     try:
         yield from read_text(text, source, others)
     except (DocumentError, ObjectError) as error:
-        raise SourceError(str(error)) from error
+        template = _GO_TEMPLATE.search(text) is not None
+        why = f"{source}: a Go template; render it first: helm template …" if template else str(error)
+        if not lenient:
+            raise SourceError(why) from error
+        if template or not _MEANT.search(text):
+            found.lacking = found.lacking or template
+            found.notes.append(f"{why}; passed over")
+        else:
+            found.problems.append(why)
+    if Path(source).name in kustomize.NAMES:
+        return
     found.notes.extend(f"{error}; passed over" for error in others or ())
 
 

@@ -1,86 +1,53 @@
 """A small typed client for the few calls that the operator makes by the thousand.
 
-One aiohttp session with a bounded number of connections. `Retry-After` is obeyed for all writes at
-once: when the API server asks one caller to wait, the others are part of the reason. Nothing is
-retried here; whoever called knows whether the call still makes sense (the queue backs off per key).
+Nothing is retried here; whoever called knows whether the call still makes sense (the queue backs off per key). What
+one caller's trouble may cost the others is bounded here: a Retry-After holds back the namespace that it came for, and
+everything only where the API server's own flow control sends it; a write that hangs gives up its slot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlencode
+from weakref import WeakValueDictionary
 
-import aiohttp
 import orjson
-from yarl import URL
 
+from tenantprofile import settings
+from tenantprofile.cluster import decode
 from tenantprofile.cluster.credentials import Credentials
+from tenantprofile.cluster.decode import Listed, Object, Undecodable
+from tenantprofile.cluster.errors import ApiError, Concern, Gone, refusal, status_error
+from tenantprofile.cluster.transport import (
+    AiohttpTransport,
+    Answer,
+    AnswerTooLargeError,
+    Transport,
+    TransportError,
+)
 from tenantprofile.names import API_VERSION, FIELD_MANAGER
+from tenantprofile.policy import protobuf
+from tenantprofile.settings import HEDGES, MISSING_NAMESPACE_WAIT
 
-Object = dict[str, Any]
+__all__ = ["HEDGES", "Api", "ApiError", "Concern", "Gone", "Listed", "Object", "Undecodable", "policies_in"]
 
 POLICIES: Final = "/apis/networking.k8s.io/v1/networkpolicies"
 NAMESPACES: Final = "/api/v1/namespaces"
 PROFILES: Final = f"/apis/{API_VERSION}/tenantprofiles"
 TEMPLATES: Final = f"/apis/{API_VERSION}/policytemplates"
 
-PAGE: Final = 500
-"""Objects per page of a list: what client-go's reflector asks for as well."""
-WAY_GIVEN: Final = 1.0
-"""Seconds after urgent work in which a fan-out still keeps back: where one namespace is new, more often are."""
-MISSING_NAMESPACE_WAIT: Final = 0.05
-"""Seconds that an API server holds a create in a namespace of which its own cache has not heard yet (admission
-plugin NamespaceLifecycle, missingNamespaceWait)."""
-HEDGES: Final = 10
-"""The most creates sent twice at a time: two new namespaces' worth, and nothing that an API server notices."""
-LONGEST_PAUSE: Final = 60.0
-"""Seconds; a longer Retry-After is cut to this, so that a wrong header cannot stop the operator."""
+_JSON: Final = {"Accept": "application/json"}
 
 
 def policies_in(namespace: str) -> str:
     """The path of a namespace's NetworkPolicies."""
     return f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
-
-
-class ApiError(Exception):
-    """The API server refused, or could not be reached (status 0)."""
-
-    def __init__(
-        self, status: int, reason: str, message: str, *, retry_after: float | None = None, body: Any = None
-    ) -> None:
-        super().__init__(f"{status} {reason}: {message}" if status else message)
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
-        self.body = body
-
-    @property
-    def namespace_is_going(self) -> bool:
-        """A namespace that is gone or terminating takes no more objects: nothing is left to do there."""
-        if self.status == 404:
-            return True
-        causes = ((self.body or {}).get("details") or {}).get("causes") or []
-        return self.status == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
-
-
-class Gone(Exception):
-    """410: the resource version is too old to watch from; the list must be read again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list; `resource_version` is the same on every page and is where a watch begins."""
-
-    items: list[Object]
-    resource_version: str
-    remaining: int
 
 
 _background: ContextVar[bool] = ContextVar("background", default=False)
@@ -89,51 +56,46 @@ _background: ContextVar[bool] = ContextVar("background", default=False)
 class Api:
     """Requests to one API server under one identity.
 
-    Three quarters of the connections are for background writes (fan-outs), and a twelfth while there is urgent
-    work. Beyond what saturates an API server, more writes at once make none of them faster, and a new namespace's
+    Three quarters of the connections are for background writes (fan-outs), and a twelfth while there are urgent
+    ones. Beyond what saturates an API server, more writes at once make none of them faster, and a new namespace's
     policies wait behind all that are under way.
     """
 
-    def __init__(self, credentials: Credentials, *, connections: int = 40) -> None:
-        self._credentials = credentials
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, way: Credentials | Transport, *, connections: int = 40) -> None:
+        """`way`: credentials, for a connection of its own, or what stands in for the network in tests."""
+        self._own = AiohttpTransport(way) if isinstance(way, Credentials) else None
+        self._transport: Transport = way if not isinstance(way, Credentials) else self._own  # type: ignore[assignment]
+        self._urgent_slots = _Slots(connections)
         self._most_in_background = max(1, connections * 3 // 4)
-        self._background_slots = asyncio.Semaphore(self._most_in_background)
-        self._slots_left_by_urgent = asyncio.Semaphore(max(1, connections // 12))
+        self._background_slots = _Slots(self._most_in_background)
+        self._slots_left_by_urgent = _Slots(max(1, connections // 12))
+        self._slow_slots = _Slots(settings.SLOW_SLOTS)
         self._urgent = 0
         self._last_urgent = float("-inf")
+        self._slow: dict[str, float] = {}
+        self._held: dict[str, float] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._hedges = 0
         self._usual = MISSING_NAMESPACE_WAIT
+        self._usual_write = MISSING_NAMESPACE_WAIT
         self._writable = asyncio.Event()
         self._writable.set()
         self.writes = 0
+        self.takes_protobuf = self._own is not None
+        """Whether bodies may be in the API server's own format; what stands in for the network reads JSON."""
+        self.requested: Callable[[str, int, float], None] = lambda method, code, seconds: None
+        """Called after each request: its method, the answer's code or 0, and how long it took."""
         self.may_write: Callable[[], bool] = lambda: True
-        """Asked before each write but those that do not wait (the lease): whether it is still ours to make."""
+        """Asked before each write but those of the lease: whether it is still ours to make."""
 
     async def __aenter__(self) -> Self:
-        context = self._credentials.ssl_context()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                # A few more than the writers: watches hold theirs for long.
-                limit=self._connections + 8,
-                ssl=context if context is not None else True,
-                keepalive_timeout=60,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=60, sock_connect=10),
-            headers={"Accept": "application/json", "User-Agent": FIELD_MANAGER},
-            # Bodies are compressed by the API server above 128 kB, which costs more than it saves nearby.
-            auto_decompress=True,
-            skip_auto_headers=("Accept-Encoding",),
-        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._own is not None:
+            await self._own.close()
 
     @property
     def in_background(self) -> bool:
@@ -144,15 +106,10 @@ class Api:
     def lane(self, *, background: bool) -> Iterator[None]:
         """Writes within, and in tasks started within, give way to others, or others to them."""
         token = _background.set(background)
-        if not background:
-            self._urgent += 1
         try:
             yield
         finally:
             _background.reset(token)
-            if not background:
-                self._urgent -= 1
-                self._last_urgent = time.monotonic()
 
     async def open_connections(self, writers: int) -> None:
         """Open what a fan-out of so many writers uses, so that its first writes wait for no handshakes.
@@ -165,79 +122,90 @@ class Api:
 
     # --- reads ---
 
-    async def get(self, path: str) -> Object:
-        """One object. Raises ApiError."""
-        return await self._request("GET", path)
+    async def get(self, path: str, *, control: bool = False) -> Object:
+        """One object. `control`: for the lease, over a connection of its own. Raises ApiError."""
+        return await self._request("GET", path, control=control)
 
-    async def pages(self, path: str, *, selector: str | None = None) -> AsyncIterator[Page]:
-        """A list in pages of 500. Raises ApiError; Gone when the continue token has expired."""
-        params = {"limit": str(PAGE)}
+    async def version(self, path: str) -> str:
+        """The cluster's resource version at present, by the smallest list there is. Raises ApiError."""
+        try:
+            return decode.page(await self._raw("GET", f"{path}?limit=1")).resource_version
+        except ValueError as error:
+            raise _unintelligible("GET", path, error) from error
+
+    async def pages(self, path: str, *, selector: str | None = None) -> AsyncIterator[Listed]:
+        """A list in pages. Raises ApiError; Gone when the continue token has expired."""
+        params = {"limit": str(settings.PAGE)}
         if selector:
             params["labelSelector"] = selector
         while True:
             try:
-                answer = await self._request("GET", path, params=params)
+                listed = decode.page(await self._raw("GET", f"{path}?{urlencode(params)}"))
+            except AnswerTooLargeError as error:
+                # Large objects: fewer of them at a time.
+                if params["limit"] == "1":
+                    raise ApiError(0, "TooLarge", str(error)) from error
+                params["limit"] = str(max(1, int(params["limit"]) // 8))
+                continue
             except ApiError as error:
                 if error.status == 410:
                     raise Gone from error
                 raise
-            meta = answer.get("metadata") or {}
-            yield Page(
-                answer.get("items") or [],
-                str(meta.get("resourceVersion", "")),
-                int(meta.get("remainingItemCount") or 0),
-            )
-            if not meta.get("continue"):
+            except ValueError as error:
+                raise _unintelligible("GET", path, error) from error
+            yield listed
+            if not listed.next:
                 return
-            params["continue"] = meta["continue"]
+            params["continue"] = listed.next
 
     async def watch(
-        self, path: str, resource_version: str, *, selector: str | None = None, silence: float = 90.0
-    ) -> AsyncIterator[Object]:
-        """Watch events, bookmarks included, until the server ends the stream.
+        self,
+        path: str,
+        resource_version: str,
+        *,
+        selector: str | None = None,
+        silence: float = settings.SILENCE,
+        accepted: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[tuple[str, Object | Undecodable], None]:
+        """Types and objects of watch events, bookmarks included, until the server ends the stream.
 
-        `silence`: seconds without a byte after which the stream counts as dead; the server sends a
-        bookmark about once a minute. Raises Gone and ApiError.
+        `silence`: seconds without a byte after which the stream counts as broken. `accepted` is called when the API
+        server has taken the request. Raises Gone and ApiError.
         """
         params = {
             "watch": "1",
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": "290",
+            "timeoutSeconds": str(settings.WATCH_TIMEOUT),
         }
         if selector:
             params["labelSelector"] = selector
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
         try:
-            async with self._open.get(
-                self._url(path), params=params, headers=await self._headers(), timeout=timeout
-            ) as response:
-                if response.status >= 400:
-                    raise await self._refusal(response)
-                async for line in _lines(response.content):
-                    event: Object = orjson.loads(line)
-                    if event.get("type") == "ERROR":
-                        status = event.get("object") or {}
-                        if status.get("code") == 410:
-                            raise Gone
-                        raise ApiError(
-                            int(status.get("code") or 500),
-                            str(status.get("reason", "")),
-                            str(status.get("message", "")),
-                        )
-                    yield event
-        except ApiError as error:
-            if error.status == 410:
-                raise Gone from error
-            raise
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, "Unreachable", f"watch of {path} broke: {error!r}") from error
+            async with self._transport.stream(
+                f"{path}?{urlencode(params)}", headers=_JSON, silence=silence
+            ) as stream:
+                if stream.status >= 400:
+                    error = refusal(Answer(stream.status, stream.headers, await stream.read()))
+                    raise Gone if error.status == 410 else error
+                accepted()
+                async for line in _lines(stream):
+                    if line is None:
+                        yield "", decode.undecodable(b"", f"an event of more than {settings.MAX_LINE} bytes")
+                        continue
+                    kind, found = decode.event(line)
+                    if kind == "ERROR" and isinstance(found, dict):
+                        raise status_error(found)
+                    yield kind, found
+        except TransportError as error:
+            raise ApiError(0, "Unreachable", f"watch of {path} broke: {error}") from error
+        except ValueError as error:
+            raise _unintelligible("watch of", path, error) from error
 
     # --- writes ---
 
-    async def create(self, path: str, body: bytes | Mapping[str, Any], *, held_back: bool = True) -> Object:
-        """POST. Raises ApiError (409 AlreadyExists). `held_back`: waits where a Retry-After says so."""
-        return await self._write("POST", path, body, held_back=held_back)
+    async def create(self, path: str, body: bytes | Mapping[str, Any], *, control: bool = False) -> Object:
+        """POST. Raises ApiError (409 AlreadyExists). `control`: for the lease, which waits for nothing."""
+        return await self._write("POST", path, body, control=control)
 
     async def create_soon(self, path: str, body: bytes) -> Object:
         """POST of an object with a fixed name; where the answer is unusually late, a second one beside it.
@@ -246,7 +214,7 @@ class Api:
         it, and are then held for 50 ms; a second one is answered at once, and the first then finds the object
         there. Raises ApiError.
         """
-        if _background.get():
+        if _background.get() or self._is_crowded():
             return await self.create(path, body)
         begun = time.monotonic()
         posts = [asyncio.ensure_future(self.create(path, body))]
@@ -276,22 +244,25 @@ class Api:
         # Held back by a Retry-After, or many at once: more requests would make it worse.
         return not done and self._writable.is_set() and self._hedges < HEDGES
 
-    async def replace(self, path: str, body: bytes | Mapping[str, Any], *, held_back: bool = True) -> Object:
-        """PUT of the whole object; the body carries the resourceVersion that it is based on."""
-        return await self._write("PUT", path, body, held_back=held_back)
+    async def replace(self, path: str, body: bytes | Mapping[str, Any], *, control: bool = False) -> Object:
+        """PUT of the whole object; the body carries the resourceVersion that it is based on. Raises ApiError."""
+        return await self._write("PUT", path, body, control=control)
 
     async def merge(self, path: str, body: Mapping[str, Any]) -> Object:
-        """PATCH with a JSON merge patch (RFC 7386)."""
+        """PATCH with a JSON merge patch (RFC 7386). Raises ApiError."""
         return await self._write("PATCH", path, body, content_type="application/merge-patch+json")
 
-    async def delete(self, path: str, *, uid: str, resource_version: str) -> None:
-        """DELETE of exactly the object that was seen: another one, or a changed one, answers 409."""
+    async def delete(self, path: str, *, uid: str, resource_version: str) -> Object:
+        """DELETE of exactly the object that was seen: another one, or a changed one, answers 409.
+
+        The answer is a Status, or the object where finalizers keep it. Raises ApiError.
+        """
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
         }
-        await self._write("DELETE", path, options)
+        return await self._write("DELETE", path, options)
 
     async def _write(
         self,
@@ -300,99 +271,248 @@ class Api:
         body: bytes | Mapping[str, Any],
         *,
         content_type: str = "application/json",
-        held_back: bool = True,
+        control: bool = False,
     ) -> Object:
-        if not _background.get():
-            return await self._send(method, path, body, content_type, held_back)
-        async with (
-            self._background_slots,
-            # Looked at with a slot in hand: urgent work may have come while waiting for it.
-            self._slots_left_by_urgent if self._is_urgent() else nullcontext(),
-        ):
-            return await self._send(method, path, body, content_type, held_back)
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        if data.startswith(protobuf.MAGIC):
+            content_type = protobuf.CONTENT_TYPE
+        # Unknown fields are no news to who has written them, and looking for them costs the API server time.
+        target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
+        if control:
+            self.writes += 1
+            return await self._request(method, target, data=data, content_type=content_type, control=True)
+        place = _place_of(method, path)
+        self._refuse_where_held(method, path, place)
+        if _background.get():
+            async with (
+                self._background_slots.one() as slot,
+                # Looked at with a slot in hand: urgent work may have come while waiting for it.
+                self._slots_left_by_urgent.one() if self._is_urgent() else nullcontext(),
+            ):
+                return await self._send(method, target, data, content_type, place, slot)
+        self._urgent += 1
+        try:
+            # Where many wait, one place's policies go one after the other, so that it has one slot of all.
+            async with self._turn(place), self._urgent_slots.one() as slot:
+                return await self._send(method, target, data, content_type, place, slot)
+        finally:
+            self._urgent -= 1
+            self._last_urgent = time.monotonic()
 
     def _is_urgent(self) -> bool:
-        return self._urgent > 0 or time.monotonic() < self._last_urgent + WAY_GIVEN
+        return self._urgent > 0 or time.monotonic() < self._last_urgent + settings.WAY_GIVEN
+
+    def _is_crowded(self) -> bool:
+        return self._urgent_slots.free < self._urgent_slots.size // 2
+
+    def _turn(self, place: str) -> AbstractAsyncContextManager[Any]:
+        if not self._is_crowded():
+            return nullcontext()
+        return self._turns.setdefault(place, asyncio.Lock())
+
+    def _refuse_where_held(self, method: str, path: str, place: str) -> None:
+        now = time.monotonic()
+        for waits in (self._held, self._slow):
+            if waits.get(place, now) < now:
+                del waits[place]
+        if place in self._held:
+            raise ApiError(
+                429,
+                "HeldBack",
+                f"{method} {path}: not sent yet, an earlier answer asked to wait",
+                retry_after=self._held[place] - now,
+                concerns="namespace",
+            )
+        if place in self._slow and not self._slow_slots.free:
+            raise ApiError(
+                0,
+                "Slow",
+                f"{method} {path}: not sent yet, the last write in this namespace had no answer in time, nor have"
+                " those in others; a webhook may not answer",
+                retry_after=1.0,
+                concerns="namespace",
+            )
 
     async def _send(
-        self, method: str, path: str, body: bytes | Mapping[str, Any], content_type: str, held_back: bool
+        self, method: str, path: str, data: bytes, content_type: str, place: str, slot: _Slot
     ) -> Object:
-        if held_back:
-            await self._writable.wait()
-            if not self.may_write():
-                raise ApiError(0, "NotLeading", f"{method} {path}: not sent, the lease is not held any more")
+        await self._writable.wait()
+        if not self.may_write():
+            raise ApiError(0, "NotLeading", f"{method} {path}: not sent, the lease is not held any more")
+        self._refuse_where_held(method, path, place)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        patience = max(settings.SLOW_AFTER, 10 * self._usual_write)
+        if place in self._slow and slot.move_to(self._slow_slots):
+            patience = settings.WRITE_DEADLINE
         self.writes += 1
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
-        target = path if method == "DELETE" else f"{path}?fieldManager={FIELD_MANAGER}"
         try:
-            return await self._request(method, target, data=data, content_type=content_type)
-        except ApiError as error:
-            if error.retry_after is not None:
-                self._pause(error.retry_after)
-            raise
+            async with asyncio.timeout(None) as limit:
 
-    def _pause(self, seconds: float) -> None:
-        """Hold every write back; readers go on."""
+                def late() -> None:
+                    self._slow[place] = time.monotonic() + settings.SLOW_FOR
+                    moved = slot.move_to(self._slow_slots)
+                    limit.reschedule(begun + settings.WRITE_DEADLINE if moved else loop.time())
+
+                timer = loop.call_later(patience, late)
+                try:
+                    answer = await self._request(method, path, data=data, content_type=content_type)
+                finally:
+                    timer.cancel()
+        except TimeoutError as error:
+            raise ApiError(
+                0,
+                "Timeout",
+                f"{method} {path.partition('?')[0]}: no answer within {loop.time() - begun:.1f} s; a webhook may not"
+                " answer",
+                concerns="namespace",
+            ) from error
+        except ApiError as error:
+            self._learn(place, error)
+            raise
+        self._slow.pop(place, None)
+        self._usual_write += (loop.time() - begun - self._usual_write) / 100
+        return answer
+
+    def _learn(self, place: str, error: ApiError) -> None:
+        """Hold back what a Retry-After came for: all writes where the API server as a whole is meant."""
+        if error.status != 0:
+            self._slow.pop(place, None)
+        if error.retry_after is None:
+            return
+        seconds = min(error.retry_after, settings.LONGEST_PAUSE)
+        if error.concerns != "cluster":
+            now = time.monotonic()
+            self._held[place] = now + seconds
+            held = sum(until > now for until in self._held.values())
+            if error.concerns == "webhook" or held < settings.MANY_HELD:
+                return
         if self._writable.is_set():
             self._writable.clear()
-            asyncio.get_running_loop().call_later(min(seconds, LONGEST_PAUSE), self._writable.set)
+            asyncio.get_running_loop().call_later(seconds, self._writable.set)
 
     # --- the wire ---
-
-    @property
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("the client is used as a context manager")
-        return self._session
-
-    def _url(self, path: str) -> URL:
-        """Paths are made of names that need no quoting (RFC 1123 labels and subdomains)."""
-        return URL(f"{self._credentials.server}{path}", encoded=True)
-
-    async def _headers(self) -> dict[str, str]:
-        authorization = await self._credentials.authorization()
-        return {"Authorization": authorization} if authorization else {}
 
     async def _request(
         self,
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
         data: bytes | None = None,
         content_type: str | None = None,
+        control: bool = False,
     ) -> Object:
-        headers = await self._headers()
-        if content_type is not None:
-            headers["Content-Type"] = content_type
         try:
-            async with self._open.request(
-                method, self._url(path), params=params, data=data, headers=headers
-            ) as response:
-                if response.status >= 400:
-                    raise await self._refusal(response)
-                answer: Object = orjson.loads(await response.read())
-                return answer
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
+            raw = await self._raw(method, path, data=data, content_type=content_type, control=control)
+        except AnswerTooLargeError as error:
+            raise ApiError(0, "TooLarge", str(error)) from error
+        found = decode.single(raw)
+        if isinstance(found, Undecodable):
+            raise ApiError(
+                0,
+                "Undecodable",
+                f"{method} {path}: the object cannot be read: {found.reason}",
+                concerns="object",
+            )
+        return found
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
-        raw = await response.read()
+    async def _raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | None = None,
+        content_type: str | None = None,
+        control: bool = False,
+    ) -> bytes:
+        """The body of an answer. Raises ApiError, and AnswerTooLargeError."""
+        headers = {**_JSON, "Content-Type": content_type} if content_type else _JSON
+        deadline = settings.READ_DEADLINE if data is None else settings.WRITE_DEADLINE
+        began = time.monotonic()
+        code = 0
         try:
-            body = orjson.loads(raw)
-        except ValueError:
-            # A proxy in front of the API server answers in its own words.
-            body = {"message": raw[:200].decode(errors="replace")}
-        if response.status == 401:
-            await self._credentials.renew()
-        retry_after = response.headers.get("Retry-After", "")
-        return ApiError(
-            response.status,
-            str(body.get("reason") or response.reason or ""),
-            str(body.get("message", "")),
-            retry_after=float(retry_after) if retry_after.isdigit() else None,
-            body=body,
-        )
+            answer = await self._transport.request(
+                method,
+                path,
+                body=data,
+                headers=headers,
+                timeout=settings.CONTROL_DEADLINE if control else deadline,
+                control=control,
+            )
+        except AnswerTooLargeError:
+            raise
+            code = answer.status
+        except TransportError as error:
+            raise ApiError(0, "Unreachable", str(error)) from error
+        finally:
+            self.requested(method, code, time.monotonic() - began)
+        if answer.status >= 400:
+            raise refusal(answer)
+        return answer.body
+
+
+class _Slots:
+    """A number of slots, each taken by one write at a time; those who wait get one in their order."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.free = size
+        self._waiting: dict[asyncio.Future[None], None] = {}
+
+    def one(self) -> _Slot:
+        return _Slot(self)
+
+    async def take(self) -> None:
+        if self.free:
+            self.free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = None
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if self._waiting.pop(turn, self) is self and not turn.cancelled():
+                self.give_back()
+            raise
+
+    def try_take(self) -> bool:
+        if not self.free:
+            return False
+        self.free -= 1
+        return True
+
+    def give_back(self) -> None:
+        while self._waiting:
+            turn = next(iter(self._waiting))
+            del self._waiting[turn]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.free += 1
+
+
+class _Slot:
+    """One slot held, which may be exchanged for one of another kind."""
+
+    def __init__(self, slots: _Slots) -> None:
+        self._slots = slots
+
+    async def __aenter__(self) -> Self:
+        await self._slots.take()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slots.give_back()
+
+    def move_to(self, others: _Slots) -> bool:
+        """Give the slot back and take one of the others; False where none is free."""
+        if others is self._slots:
+            return True
+        if not others.try_take():
+            return False
+        self._slots.give_back()
+        self._slots = others
+        return True
 
 
 async def _first_answer(posts: Iterable[asyncio.Future[Object]]) -> Object:
@@ -419,11 +539,36 @@ def _look_away(post: asyncio.Future[Object]) -> None:
         post.exception()
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length; aiohttp's own iterator refuses those over 128 kB."""
-    rest = b""
-    async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
+def _place_of(method: str, path: str) -> str:
+    """Where an object is written: the path of its namespace's collection, or of a cluster-scoped one.
+
+    What hangs or is told to wait is a kind in a namespace: Events may go where policies do not.
+    """
+    parts = path.split("/")
+    at = parts.index("namespaces") + 2 if "namespaces" in parts else len(parts) - (method != "POST")
+    return "/".join(parts[: at + 1])
+
+
+def _unintelligible(method: str, path: str, error: Exception) -> ApiError:
+    return ApiError(0, "Undecodable", f"{method} {path}: the answer cannot be read: {error}")
+
+
+async def _lines(chunks: Any) -> AsyncIterator[bytes | None]:
+    """Lines of up to MAX_LINE bytes; None for a longer one."""
+    rest: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        *lines, last = chunk.split(b"\n")
         for line in lines:
-            if line:
-                yield line
+            if size <= settings.MAX_LINE:
+                whole = b"".join((*rest, line))
+                if whole:
+                    yield whole
+            else:
+                yield None
+            rest, size = [], 0
+        size += len(last)
+        if size <= settings.MAX_LINE:
+            rest.append(last)
+        else:
+            rest.clear()

@@ -1,8 +1,8 @@
 """Where the API server is and how to be let in: in a cluster, or by a kubeconfig file.
 
-The `kubernetes` package reads kubeconfig files (exec plugins and OIDC included) and the projected
-service account token; this module hands the outcome to Kopf and to our own client, so that both
-share one source of credentials and neither shares the other's session.
+The `kubernetes` package reads kubeconfig files, exec plugins and OIDC included. What it finds is used until one of the
+files changes (looked at once a second) or the API server refuses it; nothing goes by the wall clock, which may be set
+back. Then everything is read anew. Where that fails, what was known stays, and is tried again with the next refusal.
 """
 
 from __future__ import annotations
@@ -11,27 +11,56 @@ import asyncio
 import logging
 import os
 import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import kopf
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException, incluster_config, load_incluster_config, load_kube_config
 
 logger = logging.getLogger(__name__)
+
+LOOK: Final = 1.0
+"""Seconds between two looks at the files' times; also between two renewals that refusals ask for."""
 
 
 class CredentialsError(Exception):
     """There is no way in; the message says what to do about it."""
 
 
-class Credentials:
-    """One API server and one identity; tokens are read anew when they are due (projected ones rotate)."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What one request needs. `tls` is the same object as long as the certificates are the same."""
 
-    def __init__(self, configuration: Any, kubeconfig: Path | None, context: str | None) -> None:
+    server: str
+    authorization: str | None
+    tls: ssl.SSLContext | None
+    material: bytes
+    """A digest of the certificates and keys behind `tls`."""
+
+
+class Credentials:
+    """One API server and one identity, kept up to date. `clock` gives monotonic seconds."""
+
+    def __init__(
+        self,
+        configuration: Any,
+        kubeconfig: Path | None,
+        context: str | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._configuration = configuration
         self._kubeconfig = kubeconfig
         self._context = context
+        self._clock = clock
+        self._identity: Identity | None = None
+        self._files: tuple[object, ...] = ()
+        self._look_at = float("-inf")
+        self._renewed = float("-inf")
         self._renewal: asyncio.Task[None] | None = None
 
     @classmethod
@@ -41,72 +70,74 @@ class Credentials:
         The file in the home folder and `KUBECONFIG` are not looked at: an operator writes, so the
         cluster is named on purpose. Raises CredentialsError.
         """
-        configuration = Configuration()
-        if kubeconfig is None and context is None:
-            if "KUBERNETES_SERVICE_HOST" not in os.environ:
-                raise CredentialsError("not in a cluster: name one with --kubeconfig FILE [--context NAME]")
-            try:
-                load_incluster_config(configuration)
-            except ConfigException as error:
-                raise CredentialsError(f"no usable service account in this pod: {error}") from error
-        else:
-            path = kubeconfig or Path(os.environ.get("KUBECONFIG", Path.home() / ".kube" / "config"))
-            try:
-                loader = await load_kube_config(
-                    str(path), context=context, client_configuration=configuration
-                )
-            except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
-                wanted = f" context {context!r} of" if context else ""
-                raise CredentialsError(f"cannot use{wanted} {path}: {error}") from error
-            user = loader._user
-            if user and "exec" in user and not (configuration.api_key or configuration.cert_file):
-                # The package logs what went wrong, and would go on as system:anonymous, which never gets a 401.
-                raise CredentialsError(f"cannot use {path}: {user['exec']['command']} gave no credentials")
-            kubeconfig = path
-        return cls(configuration, kubeconfig, context)
+        configuration, path = await _read(kubeconfig, context)
+        credentials = cls(configuration, path, context)
+        await credentials.current()
+        return credentials
 
     @property
     def server(self) -> str:
         """The base URL, without a slash at the end."""
         return str(self._configuration.host).rstrip("/")
 
-    async def authorization(self) -> str | None:
-        """The value of the Authorization header, fresh; None where a client certificate is used."""
-        return await self._configuration.get_api_key_with_prefix("BearerToken") or None
+    async def current(self) -> Identity:
+        """The identity to use now. Raises CredentialsError only before the first one was made."""
+        if self._identity is None:
+            self._identity = await _identity(self._configuration, None)
+            self._files = self._signature()
+        elif self._clock() >= self._look_at:
+            self._look_at = self._clock() + LOOK
+            if self._signature() != self._files:
+                await self._renew()
+        return self._identity
 
-    async def renew(self) -> None:
-        """After a 401: read the kubeconfig file again (exec plugins run again), once for all who ask meanwhile."""
+    async def renew(self, refused: Identity) -> bool:
+        """After a refusal (401, or a TLS error): read everything anew; whether there is another identity now.
+
+        Many who ask at once cause one reading, and at most one a second.
+        """
+        if self._identity is refused and self._clock() >= self._renewed + LOOK:
+            await self._renew()
+        return self._identity is not refused
+
+    async def _renew(self) -> None:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._read_again())
         await asyncio.shield(self._renewal)
 
     async def _read_again(self) -> None:
-        if self._kubeconfig is None:
-            return
+        self._renewed = self._clock()
+        # Taken before reading: what changes meanwhile is read again.
+        files = self._signature()
         try:
-            fresh = await Credentials.load(self._kubeconfig, self._context)
+            if self._kubeconfig is not None or self._in_cluster:
+                self._configuration, _ = await _read(self._kubeconfig, self._context)
+            identity = await _identity(self._configuration, self._identity)
         except CredentialsError as error:
             logger.warning("credentials were not renewed, the old ones stay: %s", error)
-        else:
-            self._configuration = fresh._configuration
+            return
+        self._files = files
+        if identity != self._identity:
+            logger.info("credentials were renewed")
+            self._identity = identity
 
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """For our own connections; None where the server is plain HTTP."""
-        if not self.server.startswith("https"):
-            return None
+    @property
+    def _in_cluster(self) -> bool:
+        return str(self._configuration.ssl_ca_cert) == incluster_config.SERVICE_CERT_FILENAME
+
+    def _signature(self) -> tuple[object, ...]:
+        """What shows that a file was written or replaced."""
         settings = self._configuration
-        context = ssl.create_default_context(cafile=settings.ssl_ca_cert or None)
-        if not settings.verify_ssl:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-        return context
+        paths = [self._kubeconfig, settings.ssl_ca_cert, settings.cert_file, settings.key_file]
+        if self._in_cluster:
+            paths.append(incluster_config.SERVICE_TOKEN_FILENAME)
+        paths += getattr(settings, "token_files", ())
+        return tuple(_stamp(path) for path in paths if path)
 
     async def for_kopf(self) -> kopf.ConnectionInfo:
         """The same credentials in the form that a `kopf.on.login` handler returns."""
         settings = self._configuration
-        scheme, _, token = (await self.authorization() or "").partition(" ")
+        scheme, _, token = ((await self.current()).authorization or "").partition(" ")
         return kopf.ConnectionInfo(
             server=self.server,
             ca_path=settings.ssl_ca_cert or None,
@@ -116,3 +147,65 @@ class Credentials:
             certificate_path=settings.cert_file or None,
             private_key_path=settings.key_file or None,
         )
+
+
+async def _read(kubeconfig: Path | None, context: str | None) -> tuple[Any, Path | None]:
+    configuration = Configuration()
+    if kubeconfig is None and context is None:
+        if "KUBERNETES_SERVICE_HOST" not in os.environ:
+            raise CredentialsError("not in a cluster: name one with --kubeconfig FILE [--context NAME]")
+        try:
+            load_incluster_config(configuration, try_refresh_token=False)
+        except (ConfigException, OSError, ValueError) as error:
+            raise CredentialsError(f"no usable service account in this pod: {error}") from error
+        return configuration, None
+    path = kubeconfig or Path(os.environ.get("KUBECONFIG", Path.home() / ".kube" / "config"))
+    try:
+        loader = await load_kube_config(str(path), context=context, client_configuration=configuration)
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+        wanted = f" context {context!r} of" if context else ""
+        raise CredentialsError(f"cannot use{wanted} {path}: {error}") from error
+    user = loader._user
+    if user and "exec" in user and not (configuration.api_key or configuration.cert_file):
+        # The package logs what went wrong, and would go on as system:anonymous, which never gets a 401.
+        raise CredentialsError(f"cannot use {path}: {user['exec']['command']} gave no credentials")
+    configuration.token_files = [path.parent / user["tokenFile"]] if user and "tokenFile" in user else []
+    return configuration, path
+
+
+async def _identity(settings: Any, before: Identity | None) -> Identity:
+    """Raises CredentialsError where a file cannot be read."""
+    server = str(settings.host).rstrip("/")
+    material = b""
+    tls: ssl.SSLContext | None = None
+    try:
+        if server.startswith("https"):
+            paths = (settings.ssl_ca_cert, settings.cert_file, settings.key_file)
+            material = b"".join(map(_digest, paths)) + bytes([bool(settings.verify_ssl)])
+            tls = before.tls if before is not None and before.material == material else _tls(settings)
+        authorization = await settings.get_api_key_with_prefix("BearerToken")
+    except (OSError, ValueError, ConfigException) as error:
+        raise CredentialsError(f"cannot use the credentials for {server}: {error}") from error
+    return Identity(server, authorization or None, tls, material)
+
+
+def _digest(path: str | None) -> bytes:
+    return blake2b(Path(path).read_bytes() if path else b"").digest()
+
+
+def _tls(settings: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ssl_ca_cert or None)
+    if not settings.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.cert_file:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    return context
+
+
+def _stamp(path: str | Path) -> tuple[object, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (str(path),)
+    return (str(path), found.st_mtime_ns, found.st_size, found.st_ino)

@@ -5,16 +5,18 @@ The wording is shared by `explain`, by failing assertions and by the status of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tenantprofile.connectivity.policies import Policy
+from tenantprofile.connectivity.policies import Peer, Policy, Rule
 from tenantprofile.connectivity.ports import NO_PORTS, PortSet
 from tenantprofile.connectivity.settings import DEFAULT_SETTINGS, Settings
 from tenantprofile.connectivity.verdict import End, Side, Verdict, is_node, verdict
 from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
+from tenantprofile.names import LABEL_NAMESPACE_NAME
+from tenantprofile.selectors import Requirement
 
 _SHOWN: Final = 4
 """Policies and rules that a sentence names before it counts."""
@@ -65,8 +67,15 @@ def reasons(
     else:
         said.append(f"leaving: {_side(world, found, found.egress, words, settings)}")
         said.append(f"arriving: {_side(world, found, found.ingress, words, settings)}")
-    said.extend(_DEPENDS.get(name, name) for name in found.depends)
+    said.extend(_depends(name, settings) for name in found.depends)
     return tuple(said)
+
+
+def _depends(name: str, settings: Settings) -> str:
+    """The remark is about the other plugins: those that do not read an ipBlock as the one asked about."""
+    if name == "ip_blocks_match_pods" and not settings.ip_blocks_match_pods:
+        return "the answer is the opposite where ipBlock matches pods (most plugins other than Cilium)"
+    return _DEPENDS.get(name, name)
 
 
 def blocking(
@@ -100,19 +109,75 @@ def _side(world: World, found: Verdict, side: Side, words: Words, settings: Sett
 
 
 def _near(world: World, found: Verdict, side: Side, words: Words, settings: Settings) -> Iterator[str]:
-    """Rules that would let it through on other ports: the mistake is often the number."""
+    """Rules that would let it through on other ports, or with one other label: the usual mistakes."""
+    other = found.destination if side.direction == "Egress" else found.source
     for policy in side.isolated_by:
         for index, rule in enumerate(policy.spec.rules(side.direction)):
+            rule_path = f"{words.policy(policy)}, spec.{side.direction.lower()}[{index}]"
+            if _port_fits(rule, found):
+                if isinstance(other, Workload) and not is_node(other, settings):
+                    for peer in rule.peers or ():
+                        if label := _one_label(world, policy, peer, other, words):
+                            yield f"{rule_path}: {label}"
+                continue
             elsewhere = next(rule.numbers.ranges(), None)
             if elsewhere is None:
                 continue
             protocol, port, _ = elsewhere
-            other = verdict(world, found.source, found.destination, protocol, port, settings)
-            there = other.egress if side.direction == "Egress" else other.ingress
+            there_found = verdict(world, found.source, found.destination, protocol, port, settings)
+            there = there_found.egress if side.direction == "Egress" else there_found.ingress
             if any(match.policy is policy and match.rule == index for match in there.matches):
-                yield (
-                    f"{words.policy(policy)}, spec.{side.direction.lower()}[{index}] would on {rule.numbers} only"
-                )
+                yield f"{rule_path} would on {rule.numbers} only"
+
+
+def _port_fits(rule: Rule, found: Verdict) -> bool:
+    if rule.numbers.contains(found.protocol, found.port):
+        return True
+    target = found.destination
+    return isinstance(target, Workload) and any(
+        protocol == found.protocol and found.port in target.numbers(name, protocol)
+        for name, protocol in rule.names
+    )
+
+
+def _one_label(world: World, policy: Policy, peer: Peer, other: Workload, words: Words) -> str:
+    """What one label would have to be for a peer to match; empty where more than one thing is wrong."""
+    if peer.block is not None:
+        return ""
+    home = world.namespaces[other.namespace]
+    pod_misses = [r for r in peer.pods.requirements if not r.matches(other.labels)]
+    if peer.namespaces is None:
+        if other.namespace == policy.namespace and len(pod_misses) == 1:
+            return f"{words.end(other)} would match if it had {_wanted(pod_misses[0])}"
+        if other.namespace != policy.namespace and peer.pods.requirements and not pod_misses:
+            return (
+                f"{words.end(other)} has these labels, but without a namespaceSelector the peer is about"
+                f" pods in {policy.namespace} only"
+            )
+        return ""
+    space_misses = [r for r in peer.namespaces.requirements if not r.matches(home.labels)]
+    if len(space_misses) + len(pod_misses) != 1:
+        return ""
+    if space_misses:
+        miss = space_misses[0]
+        if miss.key == LABEL_NAMESPACE_NAME:
+            return ""  # another namespace by name is meant, and no label was forgotten
+        return f"namespace {home.name} would match if it had {_wanted(miss)}{_has(miss, home.labels)}"
+    return f"{words.end(other)} would match if it had {_wanted(pod_misses[0])}{_has(pod_misses[0], other.labels)}"
+
+
+def _wanted(miss: Requirement) -> str:
+    values = " or ".join(f"{miss.key}={value}" for value in sorted(miss.values)[:_SHOWN])
+    if miss.operator == "In":
+        return values
+    if miss.operator == "Exists":
+        return f"the label {miss.key}"
+    return f"no label {miss.key}" if miss.operator == "DoesNotExist" else f"not {values}"
+
+
+def _has(miss: Requirement, labels: Mapping[str, str]) -> str:
+    found = labels.get(miss.key)
+    return f" (it has {miss.key}={found})" if found is not None and miss.operator == "In" else ""
 
 
 def open_ports(world: World, source: End, destination: End, settings: Settings = DEFAULT_SETTINGS) -> PortSet:

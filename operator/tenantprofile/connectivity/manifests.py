@@ -5,20 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-KINDS: Final[Mapping[str, str]] = {
-    "Namespace": "",
-    "Pod": "",
-    "Service": "",
-    "Deployment": "apps",
-    "StatefulSet": "apps",
-    "DaemonSet": "apps",
-    "ReplicaSet": "apps",
-    "Job": "batch",
-    "CronJob": "batch",
-    "NetworkPolicy": "networking.k8s.io",
+VERSIONS: Final[Mapping[str, str]] = {
+    "Namespace": "v1",
+    "Pod": "v1",
+    "Service": "v1",
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "DaemonSet": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "Job": "batch/v1",
+    "CronJob": "batch/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
 }
-"""The kinds that bear on connectivity, each with its API group. Other groups' kinds of the same name,
-such as Calico's NetworkPolicy, are other things and are left alone."""
+"""The kinds that bear on connectivity, each in the version that the API server serves. What is of another version is
+refused by it and counts as absent; other groups' kinds of the same name, such as Calico's NetworkPolicy, are other
+things."""
+KINDS: Final[Mapping[str, str]] = {kind: version.rpartition("/")[0] for kind, version in VERSIONS.items()}
+"""The same kinds with their API groups."""
+
+
+def pod_template(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """`spec.template` of an object of any kind that makes pods from one (Rollout, ReplicationController, …)."""
+    spec = raw.get("spec")
+    template = spec.get("template") if isinstance(spec, Mapping) else None
+    inner = template.get("spec") if isinstance(template, Mapping) else None
+    if (
+        isinstance(template, Mapping)
+        and isinstance(inner, Mapping)
+        and isinstance(inner.get("containers"), list)
+    ):
+        return template
+    return None
 
 
 class ManifestError(ValueError):
@@ -60,6 +77,20 @@ def known_fields(raw: Mapping[str, Any], path: str, known: tuple[str, ...]) -> N
             raise ManifestError(f"{path}.{field}", f"unknown field; expected {' or '.join(known)}")
 
 
+def as_text(raw: object, path: str) -> str | None:
+    """Text; None for null and missing."""
+    if raw is None or isinstance(raw, str):
+        return raw
+    raise ManifestError(path, f"found {raw!r}; expected a string (quote it)")
+
+
+def as_flag(raw: object, path: str) -> bool:
+    """True or false; null and missing are false."""
+    if raw is None or isinstance(raw, bool):
+        return bool(raw)
+    raise ManifestError(path, f"found {raw!r}; expected true or false")
+
+
 def labels_of(raw: object, path: str) -> dict[str, str]:
     """Labels, sorted by key, so that nothing depends on the order in which they were written."""
     labels = as_map(raw, path)
@@ -79,7 +110,6 @@ def relevant(objects: Iterable[object]) -> Iterator[tuple[str, Mapping[str, Any]
         kind = raw.get("kind")
         if not isinstance(kind, str):
             raise ManifestError("kind", "missing; expected a Kubernetes object")
-        group, _, _ = str(raw.get("apiVersion") or "").rpartition("/")
         if kind == "List" or (kind.endswith("List") and isinstance(raw.get("items"), list)):
             inner = kind.removesuffix("List")
             for item in as_list(raw.get("items"), "items"):
@@ -87,16 +117,18 @@ def relevant(objects: Iterable[object]) -> Iterator[tuple[str, Mapping[str, Any]
                 if inner and "apiVersion" not in typed:
                     typed = {**typed, "apiVersion": raw.get("apiVersion")}
                 yield from relevant((typed,))
-        elif KINDS.get(kind) == group:
+        elif VERSIONS.get(kind) == raw.get("apiVersion") or (kind not in KINDS and pod_template(raw)):
             yield kind, raw
 
 
 def identity(kind: str, raw: Mapping[str, Any]) -> tuple[str, str]:
     """(namespace, name); the namespace is "default" where a namespaced object has none."""
     metadata = as_map(raw.get("metadata"), "metadata")
-    name = metadata.get("name") or metadata.get("generateName")
-    if not isinstance(name, str):
+    name = metadata["name"] if metadata.get("name") is not None else metadata.get("generateName")
+    if name is None or name == "":
         raise ManifestError("metadata.name", "missing", kind)
+    if not isinstance(name, str):
+        raise ManifestError("metadata.name", f"found {name!r}; expected a string (quote it)", kind)
     if kind == "Namespace":
         return "", name
     namespace = metadata.get("namespace") or "default"

@@ -45,6 +45,10 @@ class Settings:
     """Where pods without a known address may live. An ipBlock matches such a pod when it covers all of
     these networks of one family."""
 
+    unknown_addresses: Literal["pod networks", "matched", "unmatched"] = "pod networks"
+    """Whether an ipBlock matches a pod without a known address: by `pod_networks`, or always, or never
+    (unless it is all of IPv4). The last two show whether an answer hangs on the address."""
+
     @property
     def pod_families(self) -> tuple[AddressSet, AddressSet]:
         """The pod networks of IPv4 and of IPv6."""

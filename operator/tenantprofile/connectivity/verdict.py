@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from tenantprofile.connectivity.addresses import Address, AddressSet
+from tenantprofile.connectivity.addresses import ALL_IPV4, Address, AddressSet
 from tenantprofile.connectivity.policies import Direction, Peer, Policy, Rule
 from tenantprofile.connectivity.ports import Protocol, position
 from tenantprofile.connectivity.settings import DEFAULT_SETTINGS, Settings
@@ -93,7 +93,7 @@ def verdict(
         for name, other in settings.alternatives()
         if _verdict(world, source, destination, protocol, port, other).allowed != found.allowed
     ]
-    if _guesses(found, settings):
+    if _guesses(world, found, settings):
         depends.append("address unknown")
     if source is destination and isinstance(source, Workload) and not source.is_pod and not found.allowed:
         depends.append("a pod always reaches itself")
@@ -132,6 +132,10 @@ def in_block(end: End, block: AddressSet, settings: Settings) -> bool:
     addresses = addresses_of(end)
     if addresses:
         return any(block.contains(address) for address in addresses)
+    if settings.unknown_addresses == "matched":
+        return True
+    if settings.unknown_addresses == "unmatched":
+        return block >= ALL_IPV4
     return any(family and family <= block for family in settings.pod_families)
 
 
@@ -252,17 +256,17 @@ def _peer_matches(world: World, policy: Policy, peer: Peer, other: End, settings
     return peer.pods.matches(other.labels)
 
 
-def _guesses(found: Verdict, settings: Settings) -> bool:
-    """Whether an ipBlock was held against an end whose address nobody knows."""
-    for side, other in ((found.egress, found.destination), (found.ingress, found.source)):
-        if not isinstance(other, Workload) or addresses_of(other):
-            continue
-        if not is_node(other, settings) and not settings.ip_blocks_match_pods:
-            continue
-        if any(match.peer is None for match in side.matches):
-            continue
-        for policy in side.isolated_by:
-            for rule in policy.spec.rules(side.direction):
-                if any(peer.block is not None for peer in rule.peers or ()):
-                    return True
-    return False
+def _guesses(world: World, found: Verdict, settings: Settings) -> bool:
+    """Whether the answer hangs on the address of an end, and nobody knows that address."""
+    ends = [end for end in (found.source, found.destination) if isinstance(end, Workload)]
+    if all(addresses_of(end) for end in ends):
+        return False
+    answers = {
+        _verdict(world, *_question(found), replace(settings, unknown_addresses=assumed)).allowed
+        for assumed in ("matched", "unmatched")
+    }
+    return len(answers) > 1
+
+
+def _question(found: Verdict) -> tuple[End, End, Protocol, int]:
+    return found.source, found.destination, found.protocol, found.port

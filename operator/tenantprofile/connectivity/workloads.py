@@ -7,11 +7,11 @@ whether the pod shares the node's network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tenantprofile.connectivity.addresses import Address, parse_address
-from tenantprofile.connectivity.manifests import ManifestError, as_list, as_map, labels_of
+from tenantprofile.connectivity.manifests import ManifestError, as_flag, as_list, as_map, as_text, labels_of
 from tenantprofile.connectivity.ports import MAX_PORT, PROTOCOLS, Protocol
 
 TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -91,8 +91,8 @@ def parse_pod(namespace: str, name: str, raw: Mapping[str, Any], owner: tuple[st
         ports=_container_ports(spec, "spec"),
         addresses=_addresses(status, "podIP"),
         node_addresses=_addresses(status, "hostIP"),
-        node=spec.get("nodeName"),
-        host_network=bool(spec.get("hostNetwork")),
+        node=as_text(spec.get("nodeName"), "spec.nodeName"),
+        host_network=as_flag(spec.get("hostNetwork"), "spec.hostNetwork"),
         owner=owner,
     )
 
@@ -100,7 +100,7 @@ def parse_pod(namespace: str, name: str, raw: Mapping[str, Any], owner: tuple[st
 def parse_template(namespace: str, kind: str, name: str, raw: Mapping[str, Any]) -> Workload:
     """The pods that a workload's template makes. Raises ManifestError."""
     path, template = "", raw
-    for field in TEMPLATES[kind]:
+    for field in TEMPLATES.get(kind, ("spec", "template")):
         path = f"{path}.{field}" if path else field
         template = as_map(template.get(field), path)
     metadata, spec = as_map(template.get("metadata"), f"{path}.metadata"), as_map(template.get("spec"), path)
@@ -113,8 +113,36 @@ def parse_template(namespace: str, kind: str, name: str, raw: Mapping[str, Any])
         name=name,
         labels=labels,
         ports=_container_ports(spec, f"{path}.spec"),
-        node=spec.get("nodeName"),
-        host_network=bool(spec.get("hostNetwork")),
+        node=as_text(spec.get("nodeName"), f"{path}.spec.nodeName"),
+        host_network=as_flag(spec.get("hostNetwork"), f"{path}.spec.hostNetwork"),
+    )
+
+
+POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
+POD_INDEX: Final = "apps.kubernetes.io/pod-index"
+"""Labels that the StatefulSet controller sets on each pod (documentation, StatefulSets, Pod Identity)."""
+MAX_REPLICAS: Final = 100
+
+
+def pods_of_set(made: Workload, raw: Mapping[str, Any]) -> tuple[Workload, ...]:
+    """The pods of a StatefulSet one by one, each with its own labels. Raises ManifestError."""
+    spec = as_map(raw.get("spec"), "spec")
+    replicas, ordinals = spec.get("replicas", 1), as_map(spec.get("ordinals"), "spec.ordinals")
+    start = ordinals.get("start", 0)
+    for name, value in (("replicas", replicas), ("ordinals.start", start)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ManifestError(f"spec.{name}", f"found {value!r}; expected a number from 0")
+    return tuple(
+        replace(
+            made,
+            kind="Pod",
+            name=f"{made.name}-{index}",
+            labels=dict(
+                sorted({**made.labels, POD_NAME: f"{made.name}-{index}", POD_INDEX: str(index)}.items())
+            ),
+            owner=("StatefulSet", made.name),
+        )
+        for index in range(start, start + min(replicas, MAX_REPLICAS))
     )
 
 
@@ -139,14 +167,16 @@ def _container_port(raw: Mapping[str, Any], path: str) -> ContainerPort:
     number = raw.get("containerPort")
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MAX_PORT:
         raise ManifestError(f"{path}.containerPort", f"found {number!r}; expected a number to {MAX_PORT}")
-    return ContainerPort(protocol, number, raw.get("name") or None)
+    return ContainerPort(protocol, number, as_text(raw.get("name"), f"{path}.name") or None)
 
 
 def _addresses(status: Mapping[str, Any], field: str) -> tuple[Address, ...]:
     """podIP and podIPs, or hostIP and hostIPs; the plural repeats the singular."""
-    texts = [status[field]] if status.get(field) else []
+    first = as_text(status.get(field), f"status.{field}")
+    texts = [first] if first else []
     for index, item in enumerate(as_list(status.get(f"{field}s"), f"status.{field}s")):
-        text = as_map(item, f"status.{field}s[{index}]").get("ip")
+        where = f"status.{field}s[{index}]"
+        text = as_text(as_map(item, where).get("ip"), f"{where}.ip")
         if text and text not in texts:
             texts.append(text)
     try:

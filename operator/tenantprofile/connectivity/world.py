@@ -10,17 +10,35 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
-from tenantprofile.connectivity.addresses import Address, AddressSet
+from tenantprofile.connectivity.addresses import Address, AddressSet, parse_address
 from tenantprofile.connectivity.manifests import ManifestError, as_list, as_map, identity, labels_of, relevant
 from tenantprofile.connectivity.policies import Policy, PolicySpec, parse_spec
-from tenantprofile.connectivity.services import Service, parse_service
-from tenantprofile.connectivity.workloads import TEMPLATES, Workload, is_finished, parse_pod, parse_template
+from tenantprofile.connectivity.services import (
+    Endpoint,
+    Service,
+    ServiceAddress,
+    parse_endpoints,
+    parse_service,
+)
+from tenantprofile.connectivity.workloads import (
+    POD_INDEX,
+    POD_NAME,
+    TEMPLATES,
+    Workload,
+    is_finished,
+    parse_pod,
+    parse_template,
+    pods_of_set,
+)
 from tenantprofile.names import LABEL_NAMESPACE_NAME
+
+_ENDPOINTS: Final[Mapping[str, str]] = {"EndpointSlice": "discovery.k8s.io", "Endpoints": ""}
+"""Kinds that say what is behind a Service, each with its API group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +50,17 @@ class Namespace:
 class World:
     """What is there, sorted by name, with the look-ups that questions need. Treat it as a value."""
 
-    __slots__ = ("_addresses", "_names", "_policies", "namespaces", "policies", "services", "workloads")
+    __slots__ = (
+        "_addresses",
+        "_names",
+        "_policies",
+        "_service_addresses",
+        "namespaces",
+        "nodes",
+        "policies",
+        "services",
+        "workloads",
+    )
 
     def __init__(
         self,
@@ -40,11 +68,20 @@ class World:
         workloads: Iterable[Workload],
         services: Iterable[Service] = (),
         policies: Iterable[Policy] = (),
+        nodes: Mapping[str, tuple[Address, ...]] | None = None,
     ) -> None:
-        """Namespaces that only others mention are added, with the one label the API server sets."""
+        """Namespaces that only others mention are added, with the one label the API server sets.
+
+        nodes: addresses by name; those that pods name are added.
+        """
         self.workloads: Sequence[Workload] = sorted(workloads, key=lambda w: w.key)
         self.services: Mapping[tuple[str, str], Service] = {(s.namespace, s.name): s for s in services}
         self.policies: Sequence[Policy] = sorted(policies, key=lambda p: (p.namespace, p.name))
+        self._service_addresses: dict[Address, tuple[Service, ServiceAddress]] = {}
+        for service in self.services.values():
+            for known in service.addresses:
+                self._service_addresses.setdefault(known.address, (service, known))
+        self.nodes: dict[str, tuple[Address, ...]] = dict(nodes or {})
         given = {namespace.name: namespace for namespace in namespaces}
         mentioned = {w.namespace for w in self.workloads} | {p.namespace for p in self.policies}
         for name in mentioned - given.keys():
@@ -60,6 +97,8 @@ class World:
             self._index(workload)
 
     def _index(self, workload: Workload) -> None:
+        if workload.node and workload.node_addresses and not self.nodes.get(workload.node):
+            self.nodes[workload.node] = workload.node_addresses
         if not workload.host_network:
             for address in workload.addresses:
                 self._addresses[address] = workload
@@ -81,7 +120,11 @@ class World:
         """The same world under other NetworkPolicies; other kinds among the objects are passed over."""
         chosen = (raw for kind, raw in relevant(objects) if kind == "NetworkPolicy")
         policies = _Reader().read(chosen).policies
-        return World(self.namespaces.values(), self.workloads, self.services.values(), policies)
+        return self.under(policies)
+
+    def under(self, policies: Iterable[Policy]) -> World:
+        """The same world under these policies."""
+        return World(self.namespaces.values(), self.workloads, self.services.values(), policies, self.nodes)
 
     def policies_in(self, namespace: str) -> Sequence[Policy]:
         """The namespace's policies, by name."""
@@ -91,9 +134,20 @@ class World:
         """The pod that has this address as its own; None for anything outside the pod network."""
         return self._addresses.get(address)
 
+    def service_at(self, address: Address) -> tuple[Service, ServiceAddress] | None:
+        """The Service that has this address, and what kind of address it is."""
+        return self._service_addresses.get(address)
+
+    def node_at(self, address: Address) -> str | None:
+        """The name of the node that has this address, or the address where no name is known."""
+        if name := next((name for name, own in self.nodes.items() if address in own), None):
+            return name
+        return str(address) if any(address in w.node_addresses for w in self.workloads) else None
+
     def outside(self, addresses: AddressSet) -> Address | None:
-        """The lowest address of a set that is no pod's own; None where there is none."""
-        return next((address for address in addresses.each() if self.at(address) is None), None)
+        """The lowest address of a set that is no pod's or Service's own; None where there is none."""
+        known = (self._addresses, self._service_addresses)
+        return next((a for a in addresses.each() if not any(a in taken for taken in known)), None)
 
     def find(self, reference: str) -> Sequence[Workload]:
         """Pods by `namespace/name` or `namespace/kind/name` of a pod or of the workload that owns it.
@@ -122,12 +176,15 @@ class _Reader:
         self.pods: list[tuple[str, str, Mapping[str, Any]]] = []
         self.templates: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         self.owners: dict[tuple[str, str, str], tuple[str, str] | None] = {}
+        self.endpoints: dict[tuple[str, str], list[Endpoint]] = defaultdict(list)
+        self.nodes: dict[str, tuple[Address, ...]] = {}
         self._seen: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         self._specs: dict[str, PolicySpec] = {}
         self._shared: dict[object, Any] = {}
 
     def read(self, objects: Iterable[object]) -> _Reader:
-        for kind, raw in relevant(objects):
+        others: list[Mapping[str, Any]] = []
+        for kind, raw in relevant(self._each(objects, others)):
             namespace, name = identity(kind, raw)
             key = (namespace, kind, name)
             before = self._seen.setdefault(key, raw)
@@ -139,7 +196,36 @@ class _Reader:
                 self._take(kind, namespace, name, raw)
             except ManifestError as error:
                 raise error.of(_reference(*key)) from error
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ManifestError("", f"cannot be read: {error}", _reference(*key)) from error
+        for raw in others:
+            self._take_other(raw)
         return self
+
+    def _each(self, objects: Iterable[object], others: list[Mapping[str, Any]]) -> Iterator[object]:
+        """Passes everything on, and keeps nodes and endpoints."""
+        for raw in objects:
+            yield raw
+            items = raw.get("items") if isinstance(raw, Mapping) else None
+            for item in items if isinstance(items, list) else (raw,):
+                if not isinstance(item, Mapping):
+                    continue
+                kind, group = item.get("kind"), str(item.get("apiVersion") or "").rpartition("/")[0]
+                if (kind == "Node" and not group) or _ENDPOINTS.get(str(kind)) == group:
+                    others.append(item)
+
+    def _take_other(self, raw: Mapping[str, Any]) -> None:
+        kind = str(raw.get("kind"))
+        namespace, name = identity(kind, raw)
+        try:
+            if kind == "Node":
+                self.nodes[name] = node_addresses(raw)
+                return
+            service, found = parse_endpoints(raw)
+        except ManifestError as error:
+            raise error.of(_reference("" if kind == "Node" else namespace, kind, name)) from error
+        known = self.endpoints[namespace, service]
+        known.extend(endpoint for endpoint in found if endpoint not in known)
 
     def _take(self, kind: str, namespace: str, name: str, raw: Mapping[str, Any]) -> None:
         if kind == "Namespace":
@@ -163,6 +249,12 @@ class _Reader:
             self._specs[text] = parse_spec(raw)
         return self._specs[text]
 
+    @property
+    def _single_pods_matter(self) -> bool:
+        """Whether anything selects single pods of StatefulSets by the labels that their controller sets."""
+        selectors = [*self._specs, *(str(service) for service in self.services)]
+        return any(POD_NAME in text or POD_INDEX in text for text in selectors)
+
     def world(self) -> World:
         workloads, alive = [], set()
         for namespace, name, raw in self.pods:
@@ -178,10 +270,16 @@ class _Reader:
             if (namespace, kind, name) in alive or (above and (namespace, *above) in self.templates):
                 continue
             try:
-                workloads.append(parse_template(namespace, kind, name, raw))
+                made = parse_template(namespace, kind, name, raw)
+                one_by_one = kind == "StatefulSet" and self._single_pods_matter
+                workloads.extend(pods_of_set(made, raw) if one_by_one else (made,))
             except ManifestError as error:
                 raise error.of(_reference(namespace, kind, name)) from error
-        return World(self.namespaces, workloads, self.services, self.policies)
+        services = [
+            replace(service, endpoints=tuple(self.endpoints.get((service.namespace, service.name), ())))
+            for service in self.services
+        ]
+        return World(self.namespaces, workloads, services, self.policies, self.nodes)
 
     def _top(self, namespace: str, raw: Mapping[str, Any]) -> tuple[str, str] | None:
         """The workload at the top of a pod's chain of controllers.
@@ -218,10 +316,29 @@ class _Reader:
         )
 
 
+_OWNERS: Final = frozenset({*TEMPLATES, "Rollout", "ReplicationController", "DeploymentConfig"})
+"""Kinds that are above a pod; the last three are Argo Rollouts', Kubernetes' older one and OpenShift's."""
+
+
+def node_addresses(raw: Mapping[str, Any]) -> tuple[Address, ...]:
+    """The addresses of a Node object; host names are left out. Raises ManifestError."""
+    status = as_map(raw.get("status"), "status")
+    found: list[Address] = []
+    for index, item in enumerate(as_list(status.get("addresses"), "status.addresses")):
+        entry = as_map(item, f"status.addresses[{index}]")
+        if entry.get("type") in ("InternalIP", "ExternalIP"):
+            try:
+                found.append(parse_address(str(entry.get("address"))))
+            except ValueError as error:
+                raise ManifestError(f"status.addresses[{index}].address", str(error)) from error
+    return tuple(found)
+
+
 def _controller(raw: Mapping[str, Any]) -> tuple[str, str] | None:
     metadata = as_map(raw.get("metadata"), "metadata")
     for reference in as_list(metadata.get("ownerReferences"), "metadata.ownerReferences"):
-        if reference.get("controller") and reference.get("kind") in TEMPLATES:
+        reference = as_map(reference, "metadata.ownerReferences")
+        if reference.get("controller") and reference.get("kind") in _OWNERS:
             return str(reference["kind"]), str(reference.get("name"))
     return None
 

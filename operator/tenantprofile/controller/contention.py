@@ -1,6 +1,6 @@
 """Two writers that fight over a policy: noticed, slowed down, reported (pure but for its memory).
 
-What opens a namespace is put right at once however often it is done, only not more often than ten times
+What opens a namespace is put right at once however often it is done, only not more often than fifty times
 a second: to hold such a repair back would make whoever keeps writing the winner. What concerns our
 labels and annotations alone opens nothing, and waits longer and longer.
 """
@@ -14,7 +14,7 @@ WINDOW: Final = 30.0
 """Seconds that a repair counts."""
 PATIENCE: Final = 5
 """Repairs of one policy within the window before it counts as fought over."""
-SPACING: Final = 0.1
+SPACING: Final = 0.02
 """Seconds between two repairs of a fought-over policy that protect."""
 LONGEST: Final = 30.0
 """Seconds; the most that a repair is put off which opens nothing."""

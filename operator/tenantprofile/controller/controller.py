@@ -1,6 +1,7 @@
-"""Which namespaces an event concerns: every event ends as keys in the queue, and nothing else happens here.
+"""Which namespaces an event concerns: every event ends as keys in the queue, which workers take from it.
 
-A new or relabelled namespace and drift are HIGH; profiles, templates and comparisons are LOW.
+A new or relabelled namespace and drift are HIGH; profiles, templates and comparisons are LOW. What concerns many
+namespaces is worked out by a task of its own, so that no event holds up the next.
 """
 
 from __future__ import annotations
@@ -8,32 +9,45 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from tenantprofile.cluster.api import NAMESPACES, PROFILES, TEMPLATES, Api, ApiError, Gone
-from tenantprofile.cluster.policies import PolicyCache, PolicyInformer
-from tenantprofile.cluster.watching import follow
-from tenantprofile.controller.board import StatusBoard
+from tenantprofile.cluster.api import (
+    NAMESPACES,
+    POLICIES,
+    PROFILES,
+    TEMPLATES,
+    Api,
+    ApiError,
+    Gone,
+    Undecodable,
+)
+from tenantprofile.cluster.decode import Object
+from tenantprofile.cluster.informer import Informer
+from tenantprofile.cluster.pace import Pace
+from tenantprofile.cluster.store import Key
+from tenantprofile.controller.ledger import Ledger
+from tenantprofile.controller.metrics import Metrics
+from tenantprofile.controller.policies import PolicyCache
+from tenantprofile.controller.prune import kind_uid
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.state import (
+    NamespaceRecord,
     ProfileRecord,
     State,
-    Store,
+    TemplateRecord,
     namespace_record,
     profile_record,
-    template_record,
-    version_of,
 )
+from tenantprofile.controller.status_writer import StatusWriter
+from tenantprofile.names import LABEL_PROFILE
 from tenantprofile.planning.desired import ProfilePlan
+from tenantprofile.planning.observed import Observed
+from tenantprofile.planning.profile import Profile, ProfileError
+from tenantprofile.settings import COMPARISON_RETRY, KIND_PAUSE, MAX_NESTING
 
 logger = logging.getLogger(__name__)
-
-Raw = Mapping[str, Any]
-
-COMPARISON_RETRY: Final = 5.0
-"""Seconds after which a comparison that failed is tried again."""
 
 
 class Controller:
@@ -43,114 +57,200 @@ class Controller:
         self,
         api: Api,
         state: State,
-        cache: PolicyCache,
+        policies: PolicyCache,
         queue: WorkQueue,
-        board: StatusBoard,
+        status_writer: StatusWriter,
+        ledger: Ledger,
+        reconciler: Reconciler,
+        metrics: Metrics,
         clock: Callable[[], float],
+        *,
+        synced: Callable[[bool], None] = lambda _: None,
     ) -> None:
+        """`synced` is called when everything is known, and when it is not any more."""
         self._api = api
         self._state = state
-        self._cache = cache
+        self._policies = policies
         self._queue = queue
-        self._board = board
+        self._status_writer = status_writer
+        self._ledger = ledger
+        self._reconciler = reconciler
+        self._metrics = metrics
         self._clock = clock
-        self._one_list_of_namespaces = asyncio.Lock()
-        self._namespaces_listed = asyncio.Event()
-        self.last_contact = clock()
-        """When the watch on namespaces was last heard of."""
+        self._synced = synced
+        self._pace = Pace()
+        self._to_fan_out: dict[str, list[Profile]] = {}
+        self._fan_out_wanted = asyncio.Event()
+        self._compare_now = asyncio.Event()
+        self._kinds: dict[str, str] = {}
+        """The uid of the CRD under which a profile was seen, by the profile's uid."""
+        self._of_unknown_kind: set[str] = set()
+        self._kind_wanted = asyncio.Event()
         self.compared_at = clock()
         """When the last full comparison ended."""
 
-    # --- what the doors call ---
+        self.policies = Informer(
+            api,
+            POLICIES,
+            policies.store,
+            self._policy_event,
+            clock,
+            selector=LABEL_PROFILE,
+            restored=self._restored,
+            undecodable=self._policy_undecodable,
+        )
+        self.namespaces = Informer(
+            api, NAMESPACES, state.namespaces, self._namespace_event, clock, restored=self._restored
+        )
+        state.namespaces.read = lambda raw: namespace_record(raw, new=self.namespaces.is_new)
+        self.profiles = Informer(
+            api,
+            PROFILES,
+            state.profiles,
+            self._profile_event,
+            clock,
+            nesting=MAX_NESTING,
+            restored=self._restored,
+            undecodable=self._profile_undecodable,
+        )
+        self.templates = Informer(
+            api,
+            TEMPLATES,
+            state.templates,
+            self._template_event,
+            clock,
+            nesting=MAX_NESTING,
+            restored=self._restored,
+        )
+        self.informers: tuple[Informer[Any], ...] = (
+            self.templates,
+            self.profiles,
+            self.namespaces,
+            self.policies,
+        )
+        self.on_profile: Callable[[str, ProfileRecord | None, ProfileRecord | None, Object | None], None] = (
+            lambda _, before, after, body: self.profile_changed(before, after, body)
+        )
+        """The handlers of profiles and templates; see `handlers`."""
+        self.on_template: Callable[[str, str], None] = lambda _, name: self.template_changed(name)
 
-    def namespace_seen(self, raw: Raw, *, new: bool = False) -> None:
-        """A namespace exists, with these labels. `new`: it was created a moment ago."""
-        name = raw["metadata"]["name"]
-        before = self._state.namespaces.get(name)
-        record = namespace_record(raw, new=new)
-        if not self._state.namespaces.put(name, version_of(raw), record):
+    # --- what the informers report ---
+
+    def _policy_event(self, key: Key, before: Observed | None, after: Observed | None) -> None:
+        namespace, name = key
+        if after is not None:
+            self._reconciler.seen(namespace, name, after)
+            if before is not None and _same(before, after):
+                return
+        if not self._state.complete:
+            return  # a difference says nothing about who made it: nothing was known yet
+        if self._reconciler.is_own_write(namespace, name, after):
             return
-        if (
-            before is not None
-            and before.facts == record.facts
-            and before.terminating == record.terminating
-            and before.uid == record.uid
-        ):
+        self._reconciler.drift_seen(namespace, name, before, self.policies.body if after else None)
+        self._metrics.waits(namespace, "drift")
+        self._status_writer.pending(namespace)
+        self._queue.add(namespace, Priority.HIGH)
+
+    def _policy_undecodable(self, key: Key, found: Undecodable) -> None:
+        # What it was is no more. The reconciler finds the name taken, and reports why it cannot be read.
+        namespace, name = key
+        known = self._policies.in_namespace(namespace).get(name)
+        if known is not None:
+            self._policies.forget(namespace, name, found.resource_version or known.resource_version)
+        if namespace and self._state.complete:
+            self._status_writer.pending(namespace)
+            self._queue.add(namespace, Priority.HIGH)
+
+    def _namespace_event(
+        self, key: Key, before: NamespaceRecord | None, after: NamespaceRecord | None
+    ) -> None:
+        name = key[1]
+        if before is not None and after is not None and _same_namespace(before, after):
             return
+        if before is not None and (after is None or after.uid != before.uid):
+            self._ledger.forget_namespace(before.uid)
         # The selected counts of profiles follow the namespaces; which profiles differ is cheap to ask.
         for profile in self._state.profiles.values():
-            if profile.profile is not None and (
-                self._state.selects(profile.profile, record.facts)
-                or (before is not None and self._state.selects(profile.profile, before.facts))
+            if profile.profile is not None and any(
+                record is not None and self._state.selects(profile.profile, record.facts)
+                for record in (before, after)
             ):
-                self._board.touch(profile.name)
+                self._status_writer.touch(profile.name)
         if self._state.complete:
-            self._queue.add(name, Priority.HIGH)
+            if after is not None:
+                self._metrics.waits(name, "new")
+            self._status_writer.pending(name)
+            # One whose facts change all the time is its own concern.
+            limited = before is not None and after is not None and before.uid == after.uid
+            self._queue.add(name, Priority.HIGH, limited=limited)
 
-    def namespace_gone(self, raw: Raw) -> None:
-        """A namespace was deleted."""
-        self._namespace_gone(raw["metadata"]["name"], version_of(raw))
+    def _profile_event(self, _key: Key, before: ProfileRecord | None, after: ProfileRecord | None) -> None:
+        self.on_profile(_type(before, after), before, after, self.profiles.body)
 
-    def _namespace_gone(self, name: str, version: int) -> None:
-        record = self._state.namespaces.remove(name, version)
-        if record is not None:
-            for profile in self._state.profiles.values():
-                if profile.profile is not None and self._state.selects(profile.profile, record.facts):
-                    self._board.touch(profile.name)
-            self._queue.add(name, Priority.HIGH)
+    def _template_event(self, key: Key, before: TemplateRecord | None, after: TemplateRecord | None) -> None:
+        if after is not None:
+            self._status_writer.touch_template(key[1])
+            if before is not None and before.template == after.template:
+                return
+        self.on_template(_type(before, after), key[1])
 
-    def profile_seen(self, raw: Raw) -> None:
-        """A TenantProfile exists, in this form."""
-        record = profile_record(raw)
-        before = self._state.profiles.get(record.name)
-        if not self._state.profiles.put(record.name, version_of(raw), record):
+    def _profile_undecodable(self, key: Key, found: Undecodable) -> None:
+        """A profile that cannot be read is refused in its status; what it last was stays in force."""
+        name = key[1]
+        if not name:
             return
-        if before is not None and before.uid == record.uid:
-            if before.profile is not None and record.profile is not None:
-                if before.profile.spec_key == record.profile.spec_key:
-                    record.profile, record.plan = before.profile, before.plan
-                    if before.generation != record.generation or before.status != record.status:
-                        self._board.touch(record.name)
+        before = self._state.profiles.get(name)
+        record = ProfileRecord(
+            name, found.uid, before.generation if before else 0, before.status if before else {}
+        )
+        record.error = ProfileError(name, [f"the object cannot be read: {found.reason}; simplify it"])
+        version = int(found.resource_version) if found.resource_version.isdigit() else 0
+        if self._state.profiles.put(key, version, record):
+            self._state.profiles.undecodable[key] = found
+            self.profile_changed(before, record, None)
+
+    # --- what the handlers call ---
+
+    def profile_changed(
+        self, before: ProfileRecord | None, after: ProfileRecord | None, body: Object | None
+    ) -> None:
+        """A TenantProfile was created, changed, or deleted; `body`: the object in its last form, where it was seen."""
+        if after is None:
+            if before is not None:
+                self._profile_gone(before, body)
+            return
+        if after.uid not in self._kinds:
+            self._of_unknown_kind.add(after.uid)
+            self._kind_wanted.set()
+        if before is not None and before.uid == after.uid:
+            after.orphans = after.orphans or before.orphans
+            if before.profile is not None and after.profile is not None:
+                if before.profile.spec_key == after.profile.spec_key:
+                    after.profile, after.plan = before.profile, before.plan
+                    if before.generation != after.generation or before.status != after.status:
+                        self._status_writer.touch(after.name)
                     return
-            elif record.profile is None:
+            elif after.profile is None:
                 # What cannot be read changes nothing: the last good form is kept up meanwhile.
-                record.plan = before.plan
+                after.plan = before.plan
         elif before is not None:
-            self._board.drop(record.name)
-        self._replan(record, before)
+            self._status_writer.drop(after.name)
+        self._replan(after, before)
 
-    def profile_gone(self, raw: Raw) -> None:
-        """A TenantProfile was deleted."""
-        self._profile_gone(raw["metadata"]["name"], version_of(raw))
-
-    def _profile_gone(self, name: str, version: int) -> None:
-        before = self._state.profiles.remove(name, version)
-        if before is None:
-            return
+    def _profile_gone(self, before: ProfileRecord, body: Object | None) -> None:
+        last = profile_record(body) if body is not None else None
+        if last is not None and last.uid == before.uid:
+            last.plan, last.orphans = before.plan, before.orphans or last.orphans
+            # Its last state. One that only a list lacks may have been changed before it went: its policies stay.
+            kind = self._kinds.pop(last.uid, "")
+            self._ledger.profile_gone(last.uid, kind if last.leaves == "Delete" else "")
         self._fan_out(before, None)
-        self._board.drop(name)
+        self._status_writer.drop(before.name)
         if before.plan is not None:
             self._touch_templates(before.plan)
 
-    def template_seen(self, raw: Raw) -> None:
-        """A PolicyTemplate exists, in this form."""
-        record = template_record(raw)
-        before = self._state.templates.get(record.name)
-        if not self._state.templates.put(record.name, version_of(raw), record):
-            return
-        self._board.touch_template(record.name)
-        if before is None or before.template != record.template:
-            self._template_changed(record.name)
-
-    def template_gone(self, raw: Raw) -> None:
-        """A PolicyTemplate was deleted."""
-        self._template_gone(raw["metadata"]["name"], version_of(raw))
-
-    def _template_gone(self, name: str, version: int) -> None:
-        if self._state.templates.remove(name, version) is not None:
-            self._template_changed(name)
-
-    def _template_changed(self, name: str) -> None:
+    def template_changed(self, name: str) -> None:
+        """A PolicyTemplate was created, changed, or deleted."""
         for record in list(self._state.profiles.values()):
             if record.plan is not None and name in record.plan.template_names:
                 self._replan(record, record)
@@ -158,8 +258,10 @@ class Controller:
     def _replan(self, record: ProfileRecord, before: ProfileRecord | None) -> None:
         previous = before.plan if before is not None else None
         if record.profile is not None:
-            record.plan = ProfilePlan(record.profile, self._state.usable_templates(), previous)
-        self._board.touch(record.name)
+            record.plan = ProfilePlan(
+                record.profile, self._state.usable_templates(), previous, self._state.unusable_templates()
+            )
+        self._status_writer.renew(record.name)
         for plan in (previous, record.plan):
             if plan is not None:
                 self._touch_templates(plan)
@@ -168,108 +270,109 @@ class Controller:
     def _touch_templates(self, plan: ProfilePlan) -> None:
         for name in plan.template_names:
             if self._state.templates.get(name) is not None:
-                self._board.touch_template(name)
+                self._status_writer.touch_template(name)
+
+    # --- fan-outs ---
 
     def _fan_out(self, before: ProfileRecord | None, after: ProfileRecord | None) -> None:
-        """Every namespace that the profile selects, selected, or has left policies in."""
+        """Every namespace that the profile selects, selected, or has left policies in, soon."""
         if not self._state.complete:
             return  # the first comparison brings every namespace
-        profiles = [r.profile for r in (before, after) if r is not None and r.profile is not None]
-        name = after.name if after is not None else before.name if before is not None else ""
-        for namespace in self._state.namespaces.values():
-            if any(self._state.selects(profile, namespace.facts) for profile in profiles):
-                self._queue.add(namespace.facts.name, Priority.LOW)
-        for place in self._cache.namespaces():
-            if any(seen.profile == name for seen in self._cache.in_namespace(place).values()):
-                self._queue.add(place, Priority.LOW)
+        for record in (before, after):
+            if record is not None:
+                known = self._to_fan_out.setdefault(record.name, [])
+                if record.profile is not None and record.profile not in known:
+                    known.append(record.profile)
+        self._fan_out_wanted.set()
+
+    async def fan_out(self) -> None:
+        """Put the namespaces of changed profiles into the queue, until cancelled."""
+        while True:
+            await self._fan_out_wanted.wait()
+            self._fan_out_wanted.clear()
+            wanted, self._to_fan_out = self._to_fan_out, {}
+            profiles = [profile for each in wanted.values() for profile in each]
+            pace = Pace()
+            for record in list(self._state.namespaces.values()):
+                if any(self._state.selects(profile, record.facts) for profile in profiles):
+                    self._queue.add(record.facts.name, Priority.LOW)
+                await pace.step()
+            for place in self._policies.namespaces():
+                if any(seen.profile in wanted for seen in self._policies.in_namespace(place).values()):
+                    self._queue.add(place, Priority.LOW)
+                await pace.step()
 
     # --- comparing everything ---
 
-    async def compare(self, policies: Callable[[], Awaitable[object]]) -> None:
-        """Read every list in full, mend what the watches missed, look at every namespace again.
+    def _restored(self) -> None:
+        """The API server went back to an older state: nothing is certain until everything has been read anew."""
+        self._state.complete = False
+        self._synced(False)
+        self._compare_now.set()
 
-        `policies` compares the policy cache, or waits for its first list. Raises ApiError and Gone.
-        """
-        await self._compare(TEMPLATES, self._state.templates, self.template_seen, self._template_gone)
-        await self._compare(PROFILES, self._state.profiles, self.profile_seen, self._profile_gone)
-        await (self._compare_namespaces() if self._state.complete else self._namespaces_listed.wait())
-        await policies()
-        self._state.complete = True
-        self.compared_at = self._clock()
-        for name in {*self._state.namespaces.names(), *self._cache.namespaces()}:
-            self._queue.add(name, Priority.LOW)
-        for profile in self._state.profiles.values():
-            self._board.touch(profile.name)
-        for template in self._state.templates.values():
-            self._board.touch_template(template.name)
-
-    async def follow_namespaces(self) -> None:
-        """See every namespace come, change and go, until cancelled.
-
-        Kopf would deliver the same at 0.6 ms per namespace and start, and as many tasks (docs/performance.md); its
-        handlers could not tell when its list has ended, and it would have to be compared with one anyway.
-        """
-        await follow(self._api, NAMESPACES, self._compare_namespaces, self._namespace_event)
-
-    async def _compare_namespaces(self) -> str:
-        async with self._one_list_of_namespaces:
-            version = await self._compare(
-                NAMESPACES, self._state.namespaces, self.namespace_seen, self._namespace_gone
-            )
-        self._namespaces_listed.set()
-        self.last_contact = self._clock()
-        return version
-
-    def _namespace_event(self, event: Raw) -> str:
-        self.last_contact = self._clock()
-        raw = event["object"]
-        if event["type"] == "DELETED":
-            self.namespace_gone(raw)
-        elif event["type"] != "BOOKMARK":
-            self.namespace_seen(raw, new=event["type"] == "ADDED")
-        return str(raw["metadata"]["resourceVersion"])
-
-    async def _first_list(self) -> None:
-        while not self._cache.complete:
-            await asyncio.sleep(0.02)
-
-    async def _compare(
-        self, path: str, store: Store[Any], seen: Callable[[Raw], None], gone: Callable[[str, int], None]
-    ) -> str:
-        store.begin_comparison()
-        listed: set[str] = set()
-        version = 0
-        async for page in self._api.pages(path):
-            version = int(page.resource_version)
-            for raw in page.items:
-                listed.add(raw["metadata"]["name"])
-                seen(raw)
-            await asyncio.sleep(0)
-        for name in store.end_comparison(listed, version):
-            logger.info("%s had vanished without an event", name)
-            gone(name, version)
-        return str(version)
-
-    async def keep_comparing(self, informer: PolicyInformer, interval: float) -> None:
+    async def keep_comparing(self, interval: float) -> None:
         """The first comparison, then one more each `interval` seconds (with jitter), until cancelled."""
         while True:
+            self._compare_now.clear()
             try:
-                await self.compare(informer.compare if self._cache.complete else self._first_list)
+                for informer in self.informers:
+                    # Until the first lists have ended there is nothing to compare.
+                    await (informer.resync() if self._state.complete else informer.synced.wait())
             except (ApiError, Gone) as error:
-                logger.warning("the comparison with the whole cluster did not end: %s", error)
+                logger.warning("the comparison with the whole cluster did not end: %r", error)
                 await asyncio.sleep(COMPARISON_RETRY)
                 continue
+            if not all(informer.synced.is_set() for informer in self.informers):
+                continue
+            first = not self._state.complete
+            self._state.complete = True
+            self.compared_at = self._clock()
+            await self._look_at_everything()
             logger.info(
                 "compared with the whole cluster: %d profiles, %d namespaces, %d policies",
                 len(self._state.profiles),
                 len(self._state.namespaces),
-                self._cache.size,
+                len(self._policies.store),
             )
-            await asyncio.sleep(interval * random.uniform(0.9, 1.1))  # noqa: S311 (jitter, not secrecy)
+            if first:
+                self._synced(True)
+            pause = interval * random.uniform(0.9, 1.1)  # noqa: S311 (jitter, not secrecy)
+            try:
+                await asyncio.wait_for(self._compare_now.wait(), pause)
+            except TimeoutError:
+                pass
+
+    async def _look_at_everything(self) -> None:
+        pace = Pace()
+        for name in dict.fromkeys((*self._state.namespaces.names(), *self._policies.namespaces())):
+            self._queue.add(name, Priority.LOW)
+            await pace.step()
+        for profile in self._state.profiles.values():
+            self._status_writer.touch(profile.name)
+        for template in self._state.templates.values():
+            self._status_writer.touch_template(template.name)
+
+    async def learn_kinds(self) -> None:
+        """Learn under which CRD new profiles were created, until cancelled; see `prune.kind_uid`."""
+        while True:
+            await self._kind_wanted.wait()
+            self._kind_wanted.clear()
+            asked, self._of_unknown_kind = self._of_unknown_kind, set()
+            try:
+                uid = await kind_uid(self._api)
+            except ApiError as error:
+                logger.warning("the CRD of profiles was not read: %s", error)
+                self._of_unknown_kind |= asked
+                await asyncio.sleep(KIND_PAUSE)
+                self._kind_wanted.set()
+                continue
+            if uid:
+                living = {record.uid for record in self._state.profiles.values()}
+                self._kinds.update(dict.fromkeys(asked & living, uid))
 
     # --- the workers ---
 
-    async def work(self, reconciler: Reconciler, may_write: asyncio.Event, lowest: Priority) -> None:
+    async def work(self, may_write: asyncio.Event, lowest: Priority) -> None:
         """One worker: keys of at least that priority from the queue, until cancelled."""
         while True:
             await may_write.wait()
@@ -277,18 +380,42 @@ class Controller:
             await may_write.wait()  # the lease may have been lost while there was nothing to do
             try:
                 with self._api.lane(background=priority is Priority.LOW):
-                    result = await reconciler.reconcile(namespace)
+                    result = await self._reconciler.reconcile(namespace)
             except Exception:
                 logger.exception("reconciling failed", extra={"namespace": namespace})
                 self._queue.backoff(namespace)
+                self._metrics.passed(namespace, wrote=False, failed=True)
             else:
+                self._metrics.passed(namespace, wrote=result.wrote, failed=result.retry)
                 if result.retry:
-                    self._queue.backoff(namespace, result.at_least)
+                    self._queue.backoff(namespace, result.at_least, result.causes)
                 else:
-                    self._queue.forget(namespace)
+                    self._recovered(self._queue.forget(namespace))
                 if result.look_again is not None:
                     self._queue.add_after(namespace, result.look_again)
             finally:
                 self._queue.done(namespace)
                 if not self._queue and self._state.complete:
-                    self._board.settled = True
+                    self._status_writer.settled = True
+            # A pass that finds nothing to do never waits for anything.
+            await self._pace.step()
+
+    def _recovered(self, causes: Iterable[str]) -> None:
+        """Why a key had failed does not hold any more: others may have failed for the same reason."""
+        for cause in causes:
+            if woken := self._queue.wake_failed(cause):
+                logger.info(
+                    "%d namespaces that had failed are tried again, as one has succeeded: %s", woken, cause
+                )
+
+
+def _type(before: object, after: object) -> str:
+    return "DELETED" if after is None else "ADDED" if before is None else "MODIFIED"
+
+
+def _same(before: Observed, after: Observed) -> bool:
+    return (before.digest, before.applied, before.held_by) == (after.digest, after.applied, after.held_by)
+
+
+def _same_namespace(before: NamespaceRecord, after: NamespaceRecord) -> bool:
+    return (before.facts, before.terminating, before.uid) == (after.facts, after.terminating, after.uid)

@@ -1,23 +1,36 @@
-"""The doors: each Kopf handler translates one event into one call, and has no logic of its own.
+"""The handlers of TenantProfiles and PolicyTemplates, each one call without any logic of its own.
 
-Only `on.event` is used: it writes nothing to the objects. Change handlers would add an annotation to
-every object, timers and daemons a finalizer (kopf#1074). Namespaces and policies, which there are by the
-thousand, come through `cluster.watching` instead.
+Kopf runs the process (startup, login, signals, stop). The handlers are registered with `kopf.on.event`, which writes
+nothing to the objects: change handlers would add an annotation to each, timers and daemons a finalizer (kopf#1074).
+But Kopf does not watch for them; `cluster.informer` does, for these two kinds as for namespaces and policies, because
+Kopf's own watches
+
+- end with a RecursionError while one object is nested deeply (Kopf 1.45.2 walks objects by recursion), for which the
+  parameters of one profile suffice;
+- do not come back when a kind is served again after its CRD was deleted: Kopf scans the cluster once at the start
+  (`scanning.disabled`), and with scanning on, it would need to list CRDs, which the operator has no right to;
+- do not say when the first list has ended, nor what vanished while a watch was down (after a 410).
+
+So the handlers have a registry of their own, from which the informers call them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import kopf
 
 from tenantprofile.cluster.credentials import Credentials
+from tenantprofile.cluster.decode import Object
 from tenantprofile.controller.controller import Controller
+from tenantprofile.controller.state import ProfileRecord
 from tenantprofile.names import GROUP, VERSION
+from tenantprofile.settings import KOPF_BACKOFFS
 
 
 class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
-    """Keeps nothing, because there are no change handlers; saves a copy of every object."""
+    """Keeps nothing, because there are no change handlers."""
 
     def fetch(self, **_: Any) -> None:
         return None
@@ -38,48 +51,47 @@ class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
         return essence
 
 
-def registry(controller: Controller, credentials: Credentials) -> kopf.OperatorRegistry:
-    """The handlers of one operator."""
-    doors = kopf.OperatorRegistry()
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """`process` is what Kopf runs; `objects` is where the handlers of objects are registered."""
 
-    @kopf.on.startup(registry=doors)  # type: ignore[misc, unused-ignore]
+    process: kopf.OperatorRegistry
+    objects: kopf.OperatorRegistry
+
+
+def register(controller: Controller, credentials: Credentials) -> Handlers:
+    """The handlers of one operator; the controller's informers call them from here on."""
+    handlers = Handlers(kopf.OperatorRegistry(), kopf.OperatorRegistry())
+
+    @kopf.on.startup(registry=handlers.process)  # type: ignore[misc, unused-ignore]
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure_kopf(settings)
 
-    @kopf.on.login(registry=doors)  # type: ignore[misc, unused-ignore]
+    @kopf.on.login(registry=handlers.process)  # type: ignore[misc, unused-ignore]
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await credentials.for_kopf()
 
-    @kopf.on.event(GROUP, VERSION, "tenantprofiles", registry=doors)  # type: ignore[misc, unused-ignore]
-    async def profile(type: str | None, event: Any, **_: Any) -> None:
-        if type == "DELETED":
-            controller.profile_gone(event["object"])
-        else:
-            controller.profile_seen(event["object"])
+    def profile(old: ProfileRecord | None, new: ProfileRecord | None, body: Object | None, **_: Any) -> None:
+        controller.profile_changed(old, new, body)
 
-    @kopf.on.event(GROUP, VERSION, "policytemplates", registry=doors)  # type: ignore[misc, unused-ignore]
-    async def template(type: str | None, event: Any, **_: Any) -> None:
-        if type == "DELETED":
-            controller.template_gone(event["object"])
-        else:
-            controller.template_seen(event["object"])
+    def template(name: str, **_: Any) -> None:
+        controller.template_changed(name)
 
-    return doors
+    for plural, handler in (("tenantprofiles", profile), ("policytemplates", template)):
+        kopf.on.event(GROUP, VERSION, plural, registry=handlers.objects)(handler)  # type: ignore[arg-type, unused-ignore]
+    controller.on_profile = lambda type, old, new, body: profile(type=type, old=old, new=new, body=body)
+    controller.on_template = lambda type, name: template(type=type, name=name)
+    return handlers
 
 
 def configure_kopf(settings: kopf.OperatorSettings) -> None:
-    """Kopf's settings for a door that only listens."""
+    """Kopf's settings for a process that watches nothing."""
     nothing = NoStorage()
     settings.persistence.diffbase_storage = nothing
     settings.persistence.progress_storage = nothing
     settings.persistence.finalizer = f"{GROUP}/never-added"
     settings.scanning.disabled = True
-    settings.watching.chunk_size = 500  # type: ignore[attr-defined, unused-ignore]
-    # By default the pauses grow to 34 s, in which a new namespace would stay open after the API server
-    # is back. When these are used up, Kopf ends and is started again.
-    settings.networking.error_backoffs = (0.1, 0.2, 0.5, *(1.0,) * 30)
+    settings.networking.error_backoffs = KOPF_BACKOFFS
     settings.posting.enabled = False
-    # Handlers return at once, so there is nothing to wait for at the end.
+    # There is nothing to wait for at the end.
     settings.queueing.exit_timeout = 0.1
-    # A worker of Kopf's for each object seen stays for that long, by default five seconds.
-    settings.queueing.idle_timeout = 0.1

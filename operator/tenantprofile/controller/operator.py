@@ -1,39 +1,43 @@
 """The operator as a process: everything started in order, watched, and ended together.
 
-Order: probes first (they answer during everything else), then Kopf's doors and the first comparison
-side by side, then, once this operator holds the lease and knows everything, the workers.
+Order: probes first (they answer during everything else), then Kopf, the lists and the lease side by side, then, once
+this operator holds the lease, knows everything and has read its ledger, the workers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import kopf
 
-from tenantprofile.cluster.api import Api
+from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.cluster.credentials import Credentials
-from tenantprofile.cluster.policies import PolicyCache, PolicyInformer
 from tenantprofile.controller import handlers
-from tenantprofile.controller.board import StatusBoard
 from tenantprofile.controller.controller import Controller
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.health import Health
 from tenantprofile.controller.lease import Lease
-from tenantprofile.controller.probes import ProbeServer
+from tenantprofile.controller.ledger import Ledger
+from tenantprofile.controller.metrics import Metrics, Present
+from tenantprofile.controller.policies import PolicyCache
+from tenantprofile.controller.probes import MetricsServer, ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
+from tenantprofile.controller.renderer import ProcessRenderer
+from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
+from tenantprofile.controller.status_writer import StatusWriter
+from tenantprofile.settings import KOPF_PAUSE, LAST_WRITES, LEDGER_PAUSE
 
 logger = logging.getLogger(__name__)
-
-KOPF_PAUSE: Final = 2.0
-"""Seconds before Kopf is started again after it ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,9 @@ class Settings:
     connections: int = 48
     comparison_interval: float = 600.0
     probe_port: int = 8080
+    metrics_port: int = 0
+    metrics_cert: Path | None = None
+    metrics_key: Path | None = None
 
 
 async def run(settings: Settings) -> None:
@@ -66,13 +73,39 @@ class _Operator:
         self._api = api
         self._clock = clock
         self._state = State(operator_namespace=settings.namespace)
-        self._cache = PolicyCache()
+        policies = PolicyCache()
         self._queue = WorkQueue(clock)
-        self._board = StatusBoard(api, self._state)
+        self._renderer = ProcessRenderer()
+        self._status_writer = StatusWriter(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
-        self._controller = Controller(api, self._state, self._cache, self._queue, self._board, clock)
-        self._reconciler = Reconciler(api, self._state, self._cache, self._board, self._events, clock)
-        self._informer = PolicyInformer(api, self._cache, self._policy_changed, clock)
+        self._metrics = Metrics(clock)
+        api.requested = self._metrics.requested
+        self._ledger = Ledger(api, settings.namespace)
+        self._seal = Seal()
+        self._reconciler = Reconciler(
+            api,
+            self._state,
+            policies,
+            self._ledger,
+            self._seal,
+            self._renderer,
+            self._status_writer,
+            self._events,
+            self._metrics,
+            clock,
+        )
+        self._controller = Controller(
+            api,
+            self._state,
+            policies,
+            self._queue,
+            self._status_writer,
+            self._ledger,
+            self._reconciler,
+            self._metrics,
+            clock,
+            synced=self._synced,
+        )
         self._lease = Lease(
             api,
             namespace=settings.namespace,
@@ -82,40 +115,62 @@ class _Operator:
             clock=clock,
         )
         self._leads = not settings.leader_election
+        self._has_ledger = False
         self._may_write = asyncio.Event()
-
-    def _policy_changed(self, namespace: str, name: str, body: Any) -> None:
-        if self._state.complete:
-            # Before that, a difference says nothing about who made it: nothing was known yet.
-            self._reconciler.noticed(namespace, name, body)
-            self._queue.add(namespace, Priority.HIGH)
+        self._turn = asyncio.Event()
 
     async def run(self) -> None:
+        informers = self._controller.informers
         health = Health(
             clock=self._clock,
-            last_contact={
-                "policies": lambda: self._informer.last_contact,
-                "namespaces": lambda: self._controller.last_contact,
-            },
+            last_contact={i.kind: functools.partial(getattr, i, "last_contact") for i in informers},
             compared_at=lambda: self._controller.compared_at,
             longest_wait=lambda: self._queue.oldest() if self._may_write.is_set() else 0.0,
-            complete=self._knows_everything,
+            complete=lambda: self._state.complete,
             comparison_interval=self._settings.comparison_interval,
+            problems=(
+                *(informer.problem for informer in informers),
+                self._lease.problem if self._settings.leader_election else lambda: None,
+                lambda: self._ledger.problem if self._settings.leader_election else None,
+            ),
         )
         probes = ProbeServer(
             self._settings.probe_port,
             live=(health.stream_is_stale, health.queue_is_stuck, health.comparison_is_late),
-            ready=(health.caches_are_incomplete,),
+            ready=(health.is_not_ready,),
         )
-        await probes.start()
+        try:
+            await probes.start()
+        except OSError as error:
+            raise OSError(
+                f"cannot listen on port {self._settings.probe_port}: {error.strerror or error}; name a free one with"
+                " --probe-port, or 0 for none"
+            ) from error
+        self._metrics.registry.register(self._present())
+        metrics = MetricsServer(
+            self._settings.metrics_port,
+            self._metrics.registry,
+            self._settings.metrics_cert,
+            self._settings.metrics_key,
+        )
+        try:
+            await metrics.start()
+        except OSError as error:
+            await probes.stop()
+            raise OSError(
+                f"cannot serve metrics on port {self._settings.metrics_port}: {error.strerror or error}; name a free"
+                " one with --metrics-port, or 0 for none"
+            ) from error
         tasks: list[Coroutine[Any, Any, None]] = [
-            self._doors(),
-            self._informer.run(),
-            self._controller.follow_namespaces(),
-            self._controller.keep_comparing(self._informer, self._settings.comparison_interval),
+            self._kopf(),
+            *(informer.run() for informer in informers),
+            self._controller.keep_comparing(self._settings.comparison_interval),
+            self._controller.fan_out(),
+            self._controller.learn_kinds(),
             self._events.run(),
-            self._board.run(self._may_write.is_set),
-            self._wait_until_complete(),
+            self._status_writer.run(self._may_write.is_set),
+            self._ledger.run(self._may_write.is_set),
+            self._open_or_close(),
             *(self._work(Priority.LOW) for _ in range(self._settings.workers)),
             # A new namespace finds one free while a fan-out keeps all the others busy.
             *(self._work(Priority.HIGH) for _ in range(-(-self._settings.workers // 2))),
@@ -127,52 +182,99 @@ class _Operator:
         # Beside the lists; nothing waits for it.
         connecting = asyncio.create_task(self._api.open_connections(self._settings.workers))
         try:
-            # The doors end on a signal; anything else that ends has failed.
+            # Kopf ends on a signal; anything else that ends has failed.
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 await task
         finally:
             self._may_write.clear()
             connecting.cancel()
+            await self._keep_ledger()
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await self._renderer.stop()
+            await metrics.stop()
             await probes.stop()
 
-    def _knows_everything(self) -> bool:
-        return self._state.complete and self._cache.complete
+    def _present(self) -> Present:
+        informers = self._controller.informers
+
+        def ago(informer: Any) -> Callable[[], float]:
+            return lambda: self._clock() - informer.last_contact
+
+        return Present(
+            tallies=lambda: self._status_writer.tallies,
+            queue=lambda: {"depth": float(len(self._queue)), "oldest": self._queue.oldest()},
+            watches={informer.kind: ago(informer) for informer in informers},
+            blind={informer.kind: informer.problem for informer in informers},
+            compared=lambda: self._clock() - self._controller.compared_at,
+            leads=lambda: self._leads,
+            renders=lambda: self._renderer.renders,
+        )
+
+    def _synced(self, complete: bool) -> None:
+        if complete:
+            logger.info("everything is known")
+        self._may_write.clear()
+        self._turn.set()
 
     def _leading_changed(self, leads: bool) -> None:
         self._leads = leads
-        self._open_or_close()
+        self._has_ledger = False
+        self._may_write.clear()
+        self._turn.set()
 
-    def _open_or_close(self) -> None:
-        """Workers write only while this operator leads and knows everything."""
-        if self._leads and self._knows_everything():
-            self._may_write.set()
-        else:
-            self._may_write.clear()
+    async def _open_or_close(self) -> None:
+        """Workers write only while this operator leads, knows everything, and has read its ledger."""
+        while True:
+            await self._turn.wait()
+            self._turn.clear()
+            if not (self._leads and self._state.complete):
+                continue
+            if self._has_ledger:
+                # Everything was read anew in the middle of a term: the API server may have gone back in time, and
+                # what this operator knows of its own policies is newer than what is stored.
+                self._ledger.write_all()
+                self._may_write.set()
+                continue
+            try:
+                await self._seal.load(self._api, self._settings.namespace)
+                found = await self._ledger.load()
+            except ApiError as error:
+                logger.warning("the ledger was not read, trying again: %s", error)
+                await asyncio.sleep(LEDGER_PAUSE)
+                self._turn.set()
+                continue
+            if not self._state.complete:
+                continue
+            if not found:
+                self._reconciler.enter_what_is_there()
+            self._ledger.keep_only(record.uid for record in self._state.namespaces.values())
+            if self._leads:
+                self._has_ledger = True
+                self._may_write.set()
+
+    async def _keep_ledger(self) -> None:
+        """Before the lease is given back."""
+        if self._leads:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WRITES):
+                    await self._ledger.flush()
 
     async def _work(self, lowest: Priority) -> None:
-        await self._controller.work(self._reconciler, self._may_write, lowest)
+        await self._controller.work(self._may_write, lowest)
 
-    async def _wait_until_complete(self) -> None:
-        while not self._knows_everything():
-            await asyncio.sleep(0.02)
-        logger.info("everything is known")
-        self._open_or_close()
-        await asyncio.Event().wait()
-
-    async def _doors(self) -> None:
-        """Kopf, until a signal. It ends by itself on watch errors other than 410; then it starts again."""
+    async def _kopf(self) -> None:
+        """Until a signal. Kopf ends by itself where the API server cannot be reached; then it starts again."""
         while True:
             try:
                 await kopf.operator(
-                    registry=handlers.registry(self._controller, self._credentials),
+                    registry=handlers.register(self._controller, self._credentials).process,
                     clusterwide=True,
                     standalone=True,
                 )
                 return
             except Exception as error:
-                logger.warning("the watch on profiles and templates broke (%r); starting it again", error)
+                logger.warning("Kopf has ended (%s); starting it again", error)
                 await asyncio.sleep(KOPF_PAUSE)

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-import aiohttp
+from urllib.parse import urlencode
 
 from tenantprofile.cluster.api import Api, ApiError, Gone, Object
 from tenantprofile.cluster.credentials import Credentials, CredentialsError
@@ -36,21 +35,14 @@ class Connection(Api):
 
     async def text(self, path: str, params: Mapping[str, str]) -> str:
         """Something that is not JSON, such as a log. Raises ApiError."""
-        try:
-            async with self._open.get(
-                self._url(path), params=params, headers=await self._headers()
-            ) as response:
-                if response.status >= 400:
-                    raise await self._refusal(response)
-                return (await response.read()).decode(errors="replace")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, "Unreachable", f"GET {path}: {error!r}") from error
+        return (await self._raw("GET", f"{path}?{urlencode(params)}")).decode(errors="replace")
 
     async def make(self, path: str, body: Mapping[str, Any]) -> Object:
         """POST, under this command's name as field manager. Raises ApiError."""
         data = json.dumps(body).encode()
-        params = {"fieldManager": MANAGER}
-        return await self._request("POST", path, params=params, data=data, content_type="application/json")
+        return await self._request(
+            "POST", f"{path}?fieldManager={MANAGER}", data=data, content_type="application/json"
+        )
 
     async def remove(self, path: str, uid: str = "") -> None:
         """DELETE; something that is gone already is fine. uid: of exactly this object. Raises ApiError."""

@@ -6,8 +6,8 @@ template renders. Promises:
 - plain scalars mean what they mean to kubectl (sigs.k8s.io/yaml on go.yaml.in/yaml/v2, resolve.go):
   `on` and `yes` are booleans, `0o17` and `017` are numbers, dates are strings, map keys become
   strings;
-- what makes two readers disagree is refused, with its line: a key written twice, anchors, aliases,
-  merge keys and explicit tags;
+- anchors, aliases and merge keys are read as kubectl reads them, up to a bound on what they expand to;
+- what makes two readers disagree is refused, with its line: a key written twice, and explicit tags;
 - every value's line and column can be asked for by its path.
 
 What the data means is left to the reader's caller.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
@@ -26,6 +26,9 @@ Path = tuple[str | int, ...]
 
 MAX_DEPTH: Final = 200
 """Kubernetes objects nest far less; a deeper one is a mistake or an attack on the stack."""
+
+MAX_EXPANDED: Final = 200_000
+"""Values that the aliases of one document may stand for."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
@@ -83,6 +86,9 @@ def read_documents(text: str, file: str = "<text>") -> list[Document]:
 class Reader:
     """Turns parser events into data; a subclass may decide what a scalar and a key stand for."""
 
+    anchors: ClassVar[bool] = True
+    """Whether anchors, aliases and merge keys are read."""
+
     def __init__(self, text: str, file: str) -> None:
         self._file = file
         self._events: Iterator[Any] = iter(())
@@ -97,7 +103,7 @@ class Reader:
         """The key of a mapping; kubectl turns numbers and booleans into strings."""
         if not plain:
             return value
-        if value == "<<":
+        if value == "<<" and not self.anchors:
             raise ValueError("merge keys (<<) are not read; write the fields out")
         resolved = resolve_scalar(value)
         if isinstance(resolved, str):
@@ -116,6 +122,8 @@ class Reader:
                     if event.tags:
                         raise self._error(event, "a %TAG directive; tags are not read")
                     self._positions = {}
+                    self._anchored: dict[str, tuple[Any, int]] = {}
+                    self._expanded = 0
                     data = self._value(next(self._events), (), 0)
                     yield Document(data, self._positions, self._file, self._text)
         except yaml.MarkedYAMLError as error:
@@ -135,8 +143,8 @@ class Reader:
 
     def _value(self, event: Any, path: Path, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
-            raise self._error(event, f"an alias (*{event.anchor}); write the value out")
-        if event.anchor is not None:
+            return self._alias(event, path)
+        if event.anchor is not None and not self.anchors:
             raise self._error(event, f"an anchor (&{event.anchor}); write the value out where it is needed")
         if event.tag is not None:
             raise self._error(event, f"a tag ({event.tag}); tags are not read")
@@ -144,14 +152,46 @@ class Reader:
         self._positions[path] = (mark.line + 1, mark.column + 1)
         if isinstance(event, yaml.ScalarEvent):
             try:
-                return self.scalar(event.value, event.implicit[0])
+                data = self.scalar(event.value, event.implicit[0])
             except ValueError as error:
                 raise DocumentError(self._file, mark.line + 1, mark.column + 1, str(error)) from None
-        if depth >= MAX_DEPTH:
+        elif depth >= MAX_DEPTH:
             raise self._error(event, f"more than {MAX_DEPTH} levels of nesting")
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(path, depth)
-        return self._mapping(path, depth)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            data = self._sequence(path, depth)
+        else:
+            data = self._mapping(path, depth)
+        if event.anchor is not None:
+            self._anchored[event.anchor] = (data, depth)
+        return data
+
+    def _alias(self, event: Any, path: Path) -> Any:
+        """What an anchor stands for (YAML 1.2, 7.1); one that is still being read has no value yet."""
+        if not self.anchors or event.anchor not in self._anchored:
+            raise self._error(event, f"an alias (*{event.anchor}) without a value; write the value out")
+        data, _ = self._anchored[event.anchor]
+        self._positions[path] = (event.start_mark.line + 1, event.start_mark.column + 1)
+        stack = [(0, data)]
+        while stack:
+            depth, value = stack.pop()
+            self._expanded += 1
+            if self._expanded > MAX_EXPANDED or depth + len(path) > MAX_DEPTH:
+                raise self._error(
+                    event, f"aliases that stand for more than {MAX_EXPANDED} values, or too many levels"
+                )
+            parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            stack.extend((depth + 1, part) for part in parts)
+        return data
+
+    def _merge(self, event: Any, mapping: dict[str, Any], value: Any) -> dict[str, Any]:
+        """The fields of a merge key's maps, of which an earlier one wins (yaml.org/type/merge)."""
+        maps = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, dict) for one in maps):
+            raise self._error(event, "a merge key (<<) with something else than maps")
+        for one in maps:
+            for key, part in one.items():
+                mapping.setdefault(key, part)
+        return mapping
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         items: list[Any] = []
@@ -161,6 +201,7 @@ class Reader:
 
     def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._error(event, "a map, list or alias as a key; expected a string")
@@ -176,9 +217,14 @@ class Reader:
                 first = self._positions[(*path, key)][0]
                 raise self._error(event, f"key {key!r} a second time; the first is in line {first}")
             value = self._value(next(self._events), (*path, key), depth + 1)
+            if key == "<<" and event.implicit[0]:
+                self._merge(event, merged, value)
+                continue
             # A reader looks for the key, not for where its value begins.
             self._positions[(*path, key)] = (line, column)
             mapping[key] = value
+        for key, value in merged.items():
+            mapping.setdefault(key, value)
         return mapping
 
     def _error(self, event: Any, found: str) -> DocumentError:

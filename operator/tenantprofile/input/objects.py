@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenantprofile.input.documents import Document, DocumentError, Path, read_documents
+from tenantprofile.input.documents import MAX_DEPTH, Document, DocumentError, Path, read_documents
 
 
 class ObjectError(ValueError):
@@ -140,12 +140,42 @@ def _documents(text: str, source: str) -> list[Document]:
     """JSON is read as such, because a cluster's dump can be large and may be indented with tabs."""
     if text.lstrip()[:1] == "{":
         try:
-            data = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+            found = list(_json_values(text))
         except ValueError:
-            pass  # several documents, or a mistake: the YAML reader tells where
+            pass  # YAML in flow style, or a mistake: the YAML reader tells where
+        except RecursionError:
+            raise DocumentError(source, 1, 1, f"more than {MAX_DEPTH} levels of nesting") from None
         else:
-            return [Document(data, _LazyPositions(text, source), source)]
+            if any(_too_deep(value) for value, _, _ in found):
+                raise DocumentError(source, 1, 1, f"more than {MAX_DEPTH} levels of nesting")
+            return [
+                Document(value, _LazyPositions(text[start:end], source, text.count("\n", 0, start)), source)
+                for value, start, end in found
+            ]
     return read_documents(text, source)
+
+
+def _json_values(text: str) -> Iterator[tuple[Any, int, int]]:
+    """Every JSON value of a text, as kubectl and jq write them one after the other, with where it begins and ends."""
+    decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+    position = 0
+    while position < len(text):
+        start = position + len(text[position:]) - len(text[position:].lstrip())
+        if start == len(text):
+            return
+        value, position = decoder.raw_decode(text, start)
+        yield value, start, position
+
+
+def _too_deep(value: Any) -> bool:
+    stack = [(0, value)]
+    while stack:
+        depth, part = stack.pop()
+        if depth > MAX_DEPTH:
+            return True
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        stack.extend((depth + 1, one) for one in inner)
+    return False
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -162,9 +192,10 @@ def _no_constant(name: str) -> Any:
 class _LazyPositions(Mapping[Path, tuple[int, int]]):
     """The positions in a JSON text, worked out when somebody asks: most objects are never spoken of."""
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, text: str, source: str, above: int = 0) -> None:
         self._text = text
         self._source = source
+        self._above = above
         self._known: Mapping[Path, tuple[int, int]] | None = None
 
     def _positions(self) -> Mapping[Path, tuple[int, int]]:
@@ -172,7 +203,8 @@ class _LazyPositions(Mapping[Path, tuple[int, int]]):
             try:
                 # Outside of strings, where JSON allows none, a tab is as good as a space.
                 documents = read_documents(self._text.replace("\t", " "), self._source)
-                self._known = documents[0].positions if documents else {}
+                found = documents[0].positions if documents else {}
+                self._known = {path: (line + self._above, column) for path, (line, column) in found.items()}
             except DocumentError:
                 self._known = {}
         return self._known

@@ -15,9 +15,9 @@ ANNOTATION_WAIVE: Final = "tenantprofile.dev/lint-waive"
 
 
 def _rule(
-    id_: str, group: Group, severity: Severity, title: str, why: str, mend: str, on: bool = True
+    id_: str, group: Group, severity: Severity, title: str, why: str, fix: str, on: bool = True
 ) -> Rule:
-    return Rule(id_, group, severity, title, why, mend, refused_in_templates=False, on=on)
+    return Rule(id_, group, severity, title, why, fix, refused_in_templates=False, on=on)
 
 
 # --- objects ---

@@ -66,7 +66,7 @@ def rules_as_data(rules: Iterable[Rule] = RULES.values()) -> list[dict[str, Any]
             "severity": rule.severity,
             "title": rule.title,
             "why": rule.why,
-            "mend": rule.mend,
+            "fix": rule.fix,
             "default": rule.on,
             "refusedInTemplates": rule.refused_in_templates,
         }

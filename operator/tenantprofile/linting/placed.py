@@ -26,7 +26,7 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One finding where a person can go and mend it.
+    """One finding where a person can go and fix it.
 
     path leads into the object. Where a profile's entry rendered what is wrong, it leads to the entry,
     `finding.path` leads into the rendered spec, and `template` and `template_line` are what wrote it.

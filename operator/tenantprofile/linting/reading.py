@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tenantprofile.connectivity.manifests import KINDS, ManifestError
+from tenantprofile.connectivity.manifests import KINDS, ManifestError, pod_template
 from tenantprofile.connectivity.policies import PolicySpec, parse_spec
 from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
@@ -85,7 +85,7 @@ def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
             _check_name(item, findings)
             _check_fields(item, findings)
             kinds["NetworkPolicy"].append(item)
-        elif known:
+        elif known or pod_template(item.raw):
             kinds[item.kind].append(item)
     world = _world(kinds, findings)
     pods: dict[str, list[Workload]] = defaultdict(list)
@@ -110,6 +110,9 @@ def _each_once(objects: Iterable[SourceObject], findings: list[Placed]) -> Itera
     for item in objects:
         namespace = "" if item.kind in _CLUSTER_SCOPED else item.namespace or "default"
         key = (item.group, item.kind, namespace, item.name)
+        if KINDS.get(item.kind) != item.group and item.group not in (GROUP, "extensions"):
+            yield item  # what is not judged may be given as often as it pleases
+            continue
         first = seen.setdefault(key, item) if item.name else item
         if first is item:
             yield item
@@ -126,7 +129,7 @@ def _each_once(objects: Iterable[SourceObject], findings: list[Placed]) -> Itera
 
 def _world(kinds: dict[str, list[SourceObject]], findings: list[Placed]) -> World:
     """What policies apply to. An object that the API server would refuse is told of and left out."""
-    relevant = [kind for kind in kinds if kind in KINDS and kind != "NetworkPolicy"]
+    relevant = [kind for kind in kinds if kind not in ("NetworkPolicy", "TenantProfile", "PolicyTemplate")]
     try:
         return World.from_objects(item.raw for kind in relevant for item in kinds[kind])
     except ManifestError:

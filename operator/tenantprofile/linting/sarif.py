@@ -53,8 +53,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {
-            "text": f"{rule.why}\n\n{rule.mend}",
-            "markdown": f"{rule.why}\n\n**How to mend it:** {rule.mend}",
+            "text": f"{rule.why}\n\n{rule.fix}",
+            "markdown": f"{rule.why}\n\n**How to fix it:** {rule.fix}",
         },
         "defaultConfiguration": {"level": _LEVELS[rule.severity], "enabled": rule.on},
         "properties": {"tags": ["networkpolicy", rule.group], "group": GROUPS[rule.group]},

@@ -16,7 +16,7 @@ _WIDTH: Final = 100
 
 
 def as_text(result: Result, *, show_waived: bool = False) -> str:
-    """File by file, one finding after the other, each with why it matters and how to mend it."""
+    """File by file, one finding after the other, each with why it matters and how to fix it."""
     blocks: list[str] = []
     explained: set[str] = set()
     for placed in result.findings:
@@ -34,7 +34,7 @@ def _block(placed: Placed, explained: set[str]) -> Iterator[str]:
         yield f"  rendered by {placed.template_place}{_in(placed.namespaces)}"
     if rule.id not in explained:  # once is enough
         yield from _wrapped("why: ", rule.why)
-        yield from _wrapped("mend: ", rule.mend)
+        yield from _wrapped("fix: ", rule.fix)
         explained.add(rule.id)
 
 
@@ -105,9 +105,9 @@ def as_markdown(result: Result) -> str:
                 for placed in result.findings
             ),
         )
-        lines += ["", "## Why it matters, and how to mend it", ""]
+        lines += ["", "## Why it matters, and how to fix it", ""]
         for rule in dict.fromkeys(placed.rule for placed in result.findings):
-            lines.append(f"- **`{rule.id}`** {rule.title}. {rule.why} *{rule.mend}*")
+            lines.append(f"- **`{rule.id}`** {rule.title}. {rule.why} *{rule.fix}*")
     if result.waived:
         lines += ["", "## Waived", ""]
         lines += _table(

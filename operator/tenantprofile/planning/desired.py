@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from json import dumps, loads
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tenantprofile.assertions.profile import ProfileAssertions, Violated
 from tenantprofile.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_OWNER,
     ANNOTATION_PURPOSE,
+    ANNOTATION_SEAL,
     ANNOTATION_TEMPLATE,
-    API_VERSION,
     LABEL_MANAGED_BY,
     LABEL_NAMESPACE_NAME,
     LABEL_POLICY,
@@ -28,15 +29,22 @@ from tenantprofile.names import (
 )
 from tenantprofile.planning import observed
 from tenantprofile.planning.profile import PolicyEntry, Profile
+from tenantprofile.policy import protobuf
+from tenantprofile.policy.findings import nearest
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
-from tenantprofile.rendering.parameters import resolve
+from tenantprofile.rendering.parameters import few_values, resolve
 from tenantprofile.rendering.render import RenderError, render
 from tenantprofile.rendering.templates import Template
 
-_KEPT_RENDERINGS: Final = 4096
-"""Per entry; a template that prints the namespace's name has one rendering per namespace."""
+_KEPT_RENDERINGS: Final = 50_000
+"""Per entry; a template that prints the namespace's name has one rendering per namespace, and a cache that is smaller
+than a cluster has namespaces renders all of them anew in every comparison. The renderings in use are kept anyway."""
+_NOWHERE: Final = NamespaceFacts("", {}, {})
+"""For templates that use nothing of the namespace."""
 
 _KEPT_PLANS: Final = 4
+_MAX_ENCODED: Final = 16_384
+"""Bytes of a policy that is sent in the API server's own format; 256 of them are kept encoded."""
 
 ASSERTION_FAILED: Final = "AssertionFailed"
 """The reason of what is held back because one of the profile's own assertions does not hold."""
@@ -55,10 +63,20 @@ class DesiredPolicy:
     _before: bytes
     _after: bytes
 
-    def body(self, resource_version: str | None = None) -> bytes:
+    def body(self, seal: str = "", resource_version: str | None = None) -> bytes:
         """The request body; with the version it is based on, where it replaces an object."""
-        version = f'"resourceVersion":"{resource_version}",'.encode() if resource_version else b""
-        return self._before + version + self._after
+        version = f'"resourceVersion":"{resource_version}",' if resource_version else ""
+        mark = f'"{ANNOTATION_SEAL}":"{seal}",' if seal else ""
+        return self._before + f'{version}"annotations":{{{mark}'.encode() + self._after
+
+    def wire(self, seal: str = "", resource_version: str | None = None) -> bytes:
+        """The same request in the API server's own format; in JSON, where it is large or unusual."""
+        encoded = _encoded(self._before, self._after) if len(self._after) <= _MAX_ENCODED else None
+        if encoded is None:
+            return self.body(seal, resource_version)
+        metadata, spec = encoded
+        more = {"resourceVersion": resource_version, "annotations": {ANNOTATION_SEAL: seal} if seal else None}
+        return protobuf.policy(metadata + protobuf.metadata(more), spec)
 
     def manifest(self, namespace: str) -> dict[str, Any]:
         """The object as a mapping, for people and for merging into an object that others annotate."""
@@ -66,6 +84,16 @@ class DesiredPolicy:
         metadata = manifest["metadata"]
         manifest["metadata"] = {"name": metadata.pop("name"), "namespace": namespace, **metadata}
         return manifest
+
+
+@lru_cache(maxsize=256)
+def _encoded(before: bytes, after: bytes) -> tuple[bytes, bytes] | None:
+    """Metadata and spec of a request body in the API server's own format; None where that cannot hold them."""
+    manifest = loads(before + b'"annotations":{' + after)
+    try:
+        return protobuf.metadata(manifest["metadata"]), protobuf.spec(manifest["spec"])
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,39 +112,86 @@ class Refusal:
     """What the entry yielded before it went wrong, where this process still knows: it is kept up."""
 
 
+class Renderer(Protocol):
+    """Renders where a template cannot hold up anything else; see `controller.renderer`."""
+
+    async def render(
+        self,
+        template: Template,
+        parameters: Mapping[str, Any],
+        namespace: NamespaceFacts,
+        profile: ProfileFacts,
+    ) -> Mapping[str, Any] | Failed:
+        """The spec of a template with an entry's parameters; or why there is none.
+
+        `profile` carries the profile's own parameters. Raises what a caller has to try again on.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A rendering that gave no policy, as RenderError tells it. `always`: with every namespace alike."""
+
+    kind: str
+    message: str
+    always: bool = False
+
+
 class ProfilePlan:
     """A profile bound to the templates it names; made anew when either changes.
 
+    Making it costs nothing: entries are rendered when they are asked for. `prepare` lets a Renderer do so for
+    templates that are not the operator's own, and has to come first where such a template must not hold up
+    anything else; without it they are rendered in place.
+
     `previous`: the plan that this one takes the place of. An entry that cannot be rendered any more
     falls back on what it rendered there; where the profile's assertions do not hold, all of it does.
+    `unusable`: why a PolicyTemplate of a name cannot be used, by name.
     """
 
-    _previous: ProfilePlan | None
-    _violated_everywhere: tuple[Refusal, ...]
-
     def __init__(
-        self, profile: Profile, templates: Mapping[str, Template], previous: ProfilePlan | None = None
+        self,
+        profile: Profile,
+        templates: Mapping[str, Template],
+        previous: ProfilePlan | None = None,
+        unusable: Mapping[str, str] | None = None,
     ) -> None:
         self.profile = profile
         if previous is not None and previous.profile.uid != profile.uid:
             previous = None
-        # What was held back everywhere is nothing to fall back on.
-        while previous is not None and previous._violated_everywhere:
+        # What was never rendered, or held back everywhere, is nothing to fall back on.
+        while previous is not None and previous._violated_everywhere != ():
             previous = previous._previous
         before = {entry.name: entry for entry in previous._entries} if previous is not None else {}
         self._entries: list[_EntryPlan] = [
-            _EntryPlan(profile, entry, templates, before.get(entry.name)) for entry in profile.entries
+            _EntryPlan(profile, entry, templates, before.get(entry.name), unusable or {})
+            for entry in profile.entries
         ]
         self.template_names = frozenset(entry.template for entry in profile.entries)
         self._shared: tuple[DesiredPolicy | Refusal, ...] | None = None
-        self._uses_namespace = any(entry.uses for entry in self._entries)
         self._assertions = ProfileAssertions(profile.assertions) if profile.assertions else None
-        self._previous = previous if self._assertions is not None else None
+        self._previous: ProfilePlan | None = previous if self._assertions is not None else None
+        self._violated_everywhere: tuple[Refusal, ...] | None = None if self._assertions is not None else ()
         self._forget_the_oldest()
-        self._violated_everywhere = self._violated_anyhow()
-        failed = [entry.failed for entry in self._entries if entry.failed is not None]
-        self.refusals = (*self._violated_everywhere, *failed)
+
+    @property
+    def _uses_namespace(self) -> bool:
+        return any(entry.uses for entry in self._entries)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
         """What is wrong in every namespace alike: the profile's problem, told once."""
+        failed = [failure for entry in self._entries if (failure := entry.failed) is not None]
+        if self._violated_everywhere is None:
+            self._violated_everywhere = self._violated_anyhow()
+        return (*self._violated_everywhere, *failed)
+
+    async def prepare(self, renderer: Renderer, namespace: NamespaceFacts | None = None) -> None:
+        """Render what is not rendered yet: what all namespaces share, and what this one needs."""
+        for entry in self._entries:
+            await entry.prepare(renderer, namespace)
+        if self._previous is not None:
+            await self._previous.prepare(renderer, namespace)
 
     def desired(self, namespace: NamespaceFacts) -> tuple[DesiredPolicy | Refusal, ...]:
         """The profile's policies for one namespace, in the order of its entries.
@@ -193,48 +268,54 @@ def _good(items: Iterable[DesiredPolicy | Refusal]) -> list[DesiredPolicy]:
 class _EntryPlan:
     """One entry: parameters resolved and checked once, renderings kept by the facts they depend on."""
 
-    _previous: _EntryPlan | None
-
     def __init__(
         self,
         profile: Profile,
         entry: PolicyEntry,
         templates: Mapping[str, Template],
         previous: _EntryPlan | None,
+        unusable: Mapping[str, str],
     ) -> None:
         self._profile = profile
         self._entry = entry
         self.name = entry.name
         self._kept: dict[tuple[Any, ...], DesiredPolicy | Refusal] = {}
-        # What failed everywhere yielded nothing to fall back on; of the others, a few are enough,
-        # because without an end the chain would grow with every edit.
-        while previous is not None and previous.failed is not None:
+        self._parameters: Mapping[str, Any] | None = None
+        # What was never rendered, or failed everywhere, yielded nothing to fall back on; of the others, a few
+        # are enough, because without an end the chain would grow with every edit.
+        while previous is not None and (previous._failed is not None or not previous._kept):
             previous = previous._previous
-        self._previous = previous
+        self._previous: _EntryPlan | None = previous
         oldest = previous
         for _ in range(3):
             oldest = oldest._previous if oldest is not None else None
         if oldest is not None:
             oldest._previous = None
         self._template = templates.get(entry.template)
+        # The operator's own templates are trusted, and cost next to nothing but for very many parameters.
+        self._elsewhere = self._template is not None and not (
+            self._template.built_in and few_values(profile.parameters, entry.parameters)
+        )
+        self._failed: Refusal | None = None
         self.uses: frozenset[str] = frozenset()
-        self.failed: Refusal | None = None
-        if self._template is None:
-            known = ", ".join(sorted(templates))
-            self.failed = self._refusal(
-                "TemplateNotFound",
-                f"spec.policies[{entry.name}].template: found {entry.template!r}; known templates: {known}",
-            )
-            return
-        try:
-            self._parameters = resolve(self._template, profile.parameters, entry.parameters)
+        if self._template is not None:
             self.uses = frozenset(use for use in self._template.uses if use.startswith("namespace."))
-        except RenderError as error:
-            self.failed = self._refused(error)
-            return
-        if not self.uses:
-            rendered = self._rendered(NamespaceFacts("", {}, {}))
-            self.failed = rendered if isinstance(rendered, Refusal) else None
+        elif entry.template in unusable:
+            self._failed = self._refusal("TemplateInvalid", unusable[entry.template])
+        else:
+            found = f"no template {entry.template!r}{nearest(entry.template, templates)}"
+            known = ", ".join(sorted(templates))
+            self._failed = self._refusal("TemplateNotFound", f"{found}; known templates: {known}")
+
+    @property
+    def failed(self) -> Refusal | None:
+        """Why the entry yields a policy in no namespace."""
+        if self._failed is None and self._template is not None and not self._kept:
+            if self.uses:
+                self._resolve(self._template)
+            else:
+                self._rendered(_NOWHERE)
+        return self._failed
 
     def desired(self, namespace: NamespaceFacts) -> DesiredPolicy | Refusal:
         found = self.failed or self._rendered(namespace)
@@ -244,32 +325,76 @@ class _EntryPlan:
             return replace(found, last_good=last_good)
         return found
 
+    async def prepare(self, renderer: Renderer, namespace: NamespaceFacts | None) -> None:
+        """Let a Renderer render a template that is not the operator's own; see ProfilePlan.prepare."""
+        template = self._template
+        facts = namespace if self.uses else _NOWHERE
+        if template is not None and self._elsewhere and self._failed is None and facts is not None:
+            key = self._key(facts)
+            if key not in self._kept:
+                profile = ProfileFacts(self._profile.name, self._profile.parameters)
+                made = await renderer.render(template, self._entry.parameters, facts, profile)
+                if isinstance(made, Failed):
+                    refusal = self._refusal(made.kind, made.message)
+                    self._keep(key, refusal)
+                    if made.always or not self.uses:
+                        self._failed = refusal
+                else:
+                    self._keep(key, _policy(self._profile, self._entry, template, made))
+        found = self._failed or (self._kept.get(self._key(facts)) if facts is not None else None)
+        if self._previous is not None and isinstance(found, Refusal):
+            await self._previous.prepare(renderer, namespace)
+
+    def _key(self, namespace: NamespaceFacts) -> tuple[Any, ...]:
+        return tuple(_fact(namespace, use) for use in sorted(self.uses))
+
+    def _keep(self, key: tuple[Any, ...], made: DesiredPolicy | Refusal) -> None:
+        if len(self._kept) >= _KEPT_RENDERINGS:
+            # The oldest half: those that a fan-out over all namespaces comes back to last.
+            for known in list(self._kept)[: _KEPT_RENDERINGS // 2]:
+                del self._kept[known]
+        self._kept[key] = made
+
     def _rendered(self, namespace: NamespaceFacts) -> DesiredPolicy | Refusal:
-        key = tuple(_fact(namespace, use) for use in sorted(self.uses))
+        key = self._key(namespace)
         found = self._kept.get(key)
+        if found is None and self._template is not None:
+            found = self._render(self._template, namespace)
+            self._keep(key, found)
         if found is None:
-            if len(self._kept) >= _KEPT_RENDERINGS:
-                self._kept.clear()
-            found = self._kept[key] = self._render(namespace)
+            raise AssertionError("an entry without a template has failed already")
         return found
 
-    def _render(self, namespace: NamespaceFacts) -> DesiredPolicy | Refusal:
-        if self._template is None:
-            raise AssertionError("an entry without a template has failed already")
+    def _resolve(self, template: Template) -> Mapping[str, Any] | None:
+        if self._parameters is None and self._failed is None:
+            try:
+                self._parameters = resolve(template, self._profile.parameters, self._entry.parameters)
+            except RenderError as error:
+                self._failed = self._refusal(error.kind, words(error))
+        return self._parameters
+
+    def _render(self, template: Template, namespace: NamespaceFacts) -> DesiredPolicy | Refusal:
+        parameters = self._resolve(template)
+        if parameters is None:
+            return self._failed or self._refusal("InvalidParameters", "")
         facts = ProfileFacts(self._profile.name, self._profile.parameters)
         try:
-            rendered = render(self._template, self._parameters, namespace, facts)
+            spec = render(template, parameters, namespace, facts)
         except RenderError as error:
-            return self._refused(error)
-        return _policy(self._profile, self._entry, self._template, rendered.spec)
-
-    def _refused(self, error: RenderError) -> Refusal:
-        field = "parameters" if error.kind == "InvalidParameters" else "template"
-        return self._refusal(error.kind, f"spec.policies[{self.name}].{field}: {error}")
+            refusal = self._refusal(error.kind, words(error))
+            if not self.uses:
+                self._failed = refusal
+            return refusal
+        return _policy(self._profile, self._entry, template, spec)
 
     def _refusal(self, reason: str, message: str) -> Refusal:
         name = self._profile.object_name(self._entry.name)
         return Refusal(name, self._profile.name, self._entry.name, reason, message)
+
+
+def words(error: RenderError) -> str:
+    """Why nothing was rendered. Wrong parameters are the profile's; the rest has a place in a template."""
+    return error.message if error.kind == "InvalidParameters" else str(error)
 
 
 def _fact(namespace: NamespaceFacts, use: str) -> str | tuple[tuple[str, str], ...]:
@@ -292,19 +417,24 @@ def _policy(
         annotations[ANNOTATION_PURPOSE] = purpose
     if entry.owner:
         annotations[ANNOTATION_OWNER] = entry.owner
-    references = [owner_reference(profile)] if profile.deletion_policy == "Delete" else []
-    digest = observed.digest(labels, annotations, references, spec)
+    # No owner reference: garbage collection would act on it before the operator could hear that the profile retains
+    # its policies, when the CRD is deleted, and when a backup brings the profile back under another uid.
+    digest = observed.digest(labels, annotations, [], spec)
     metadata: dict[str, Any] = {
         "name": profile.object_name(entry.name),
         "labels": labels,
         "annotations": {**annotations, ANNOTATION_APPLIED: digest},
     }
-    if references:
-        metadata["ownerReferences"] = references
     meta = dumps(metadata, sort_keys=True, separators=(",", ":"))
-    # Byte for byte reproducible, with room for a resourceVersion between the two halves.
+    # Byte for byte reproducible, with room for a resourceVersion and the seal between the two halves.
     before = '{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{'
-    after = meta[1:] + ',"spec":' + dumps(spec, sort_keys=True, separators=(",", ":")) + "}"
+    # The annotations come first, and are never empty.
+    after = (
+        meta.removeprefix('{"annotations":{')
+        + ',"spec":'
+        + dumps(spec, sort_keys=True, separators=(",", ":"))
+        + "}"
+    )
     return DesiredPolicy(
         name=metadata["name"],
         profile=profile.name,
@@ -314,18 +444,3 @@ def _policy(
         _before=before.encode(),
         _after=after.encode(),
     )
-
-
-def owner_reference(profile: Profile) -> dict[str, Any]:
-    """With deletionPolicy Delete, garbage collection removes the policies also while nothing of ours runs.
-
-    `blockOwnerDeletion` is false: nothing of ours stands in the way of a deletion. It is not the
-    controller reference, of which an object may have one only: a foreign one keeps its place.
-    """
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TenantProfile",
-        "name": profile.name,
-        "uid": profile.uid,
-        "blockOwnerDeletion": False,
-    }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenantprofile.names import ANNOTATION_APPLIED, FIELD_MANAGER
+from tenantprofile.names import ANNOTATION_APPLIED, ANNOTATION_SEAL, FIELD_MANAGER
 from tenantprofile.planning.desired import DesiredPolicy
 from tenantprofile.planning.observed import is_ours, is_profile_reference
 from tenantprofile.policy.normalize import normalize
@@ -18,11 +18,8 @@ class Change:
 
     what: str
     manager: str | None
-
-    @property
-    def opens(self) -> bool:
-        """Whether it may let traffic through: the spec differs, not only what is ours in the metadata."""
-        return "spec." in self.what
+    opens: bool
+    """Whether it may let traffic through: the spec differs, not only what is ours in the metadata."""
 
     def __str__(self) -> str:
         return f"{self.what} changed by {self.manager}" if self.manager else f"{self.what} changed"
@@ -37,15 +34,18 @@ def change(body: Mapping[str, Any], desired: DesiredPolicy) -> Change:
     for key in sorted({*found_spec, *wanted_spec}):
         if found_spec.get(key) != wanted_spec.get(key):
             fields.append(f"spec.{key}")
+    opens = bool(fields)
     for part in ("labels", "annotations"):
         found = {k: v for k, v in (metadata.get(part) or {}).items() if is_ours(k)}
-        for key in sorted({*found, *wanted["metadata"].get(part, {})} - {ANNOTATION_APPLIED}):
+        for key in sorted(
+            {*found, *wanted["metadata"].get(part, {})} - {ANNOTATION_APPLIED, ANNOTATION_SEAL}
+        ):
             if found.get(key) != wanted["metadata"][part].get(key):
                 fields.append(f"{part[:-1]} {key}")
     references = [r for r in metadata.get("ownerReferences") or [] if is_profile_reference(r)]
     if references != wanted["metadata"].get("ownerReferences", []):
         fields.append("owner reference")
-    return Change(", ".join(fields) or f"annotation {ANNOTATION_APPLIED}", last_manager(metadata))
+    return Change(", ".join(fields) or f"annotation {ANNOTATION_APPLIED}", last_manager(metadata), opens)
 
 
 def last_manager(metadata: Mapping[str, Any]) -> str | None:
@@ -56,7 +56,7 @@ def last_manager(metadata: Mapping[str, Any]) -> str | None:
     return str(max(others, key=lambda entry: entry.get("time") or "").get("manager"))
 
 
-def merged(body: Mapping[str, Any], desired: DesiredPolicy) -> dict[str, Any]:
+def merged(body: Mapping[str, Any], desired: DesiredPolicy, seal: str = "") -> dict[str, Any]:
     """The whole object to write over a found one: everything ours as desired, everything else as found.
 
     It carries the resourceVersion it is based on, so that a change in between is not lost but answered
@@ -70,6 +70,8 @@ def merged(body: Mapping[str, Any], desired: DesiredPolicy) -> dict[str, Any]:
     for part in ("labels", "annotations"):
         foreign = {k: v for k, v in (metadata.get(part) or {}).items() if not is_ours(k)}
         kept[part] = {**foreign, **ours[part]}
+    if seal:
+        kept["annotations"][ANNOTATION_SEAL] = seal
     references = [r for r in metadata.get("ownerReferences") or [] if not is_profile_reference(r)]
     kept["ownerReferences"] = references + ours.get("ownerReferences", [])
     return {**wanted, "metadata": {"name": desired.name, **kept}}

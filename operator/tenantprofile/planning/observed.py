@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from json import dumps
 from sys import intern
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from tenantprofile.names import (
     ANNOTATION_ADOPT,
     ANNOTATION_APPLIED,
-    FIELD_MANAGER,
+    ANNOTATION_REPLACED,
+    ANNOTATION_SEAL,
     GROUP,
     LABEL_MANAGED_BY,
     LABEL_POLICY,
@@ -27,6 +27,14 @@ from tenantprofile.names import (
 from tenantprofile.policy.normalize import canonical
 
 _PREFIX = f"{GROUP}/"
+_RECORDS: Final = frozenset({ANNOTATION_APPLIED, ANNOTATION_SEAL})
+"""What the operator notes about a policy; no part of what is desired."""
+_OTHERS: Final = frozenset({ANNOTATION_ADOPT, ANNOTATION_REPLACED})
+MAX_NAMES: Final = 200
+"""Characters kept of the names of finalizers, which anybody may set."""
+SEAL_LENGTH: Final = 16
+MAX_DIGESTS: Final = 16384
+"""Digests remembered: about 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +50,15 @@ class Observed:
     profile: str
     policy: str
     owner_uid: str | None
-    """The uid of the TenantProfile in its owner references; with it, deleting the profile deletes it."""
-    ours: bool
-    """Written by us: our field manager is in its managedFields. A label alone can be copied."""
+    """The uid of the TenantProfile in its owner references; releases before 0.2 set one."""
     closes: bool
     """Allows nothing in any direction that it isolates."""
     plain: bool
     """Nothing of anybody else's in its metadata, so that it can be replaced without reading it first."""
+    seal: str = ""
+    """See `controller.seal`; empty where there is none of the right length."""
+    held_by: str = ""
+    """The finalizers that keep a deleted policy in force, separated by commas; empty while nobody deleted it."""
 
 
 def observe(body: Mapping[str, Any]) -> Observed:
@@ -67,13 +77,25 @@ def observe(body: Mapping[str, Any]) -> Observed:
         profile=intern(str(labels.get(LABEL_PROFILE, ""))),
         policy=intern(str(labels.get(LABEL_POLICY, ""))),
         owner_uid=intern(our_references[0]["uid"]) if our_references else None,
-        ours=written_by_us(metadata),
         closes=closes(spec),
         plain=len(our_references) == len(references)
         and not metadata.get("finalizers")
         and all(is_ours(key) for key in labels)
         and all(is_ours(key) for key in annotations),
+        seal=_seal(annotations),
+        held_by=_held_by(metadata),
     )
+
+
+def _seal(annotations: Mapping[str, Any]) -> str:
+    found = annotations.get(ANNOTATION_SEAL)
+    return found if isinstance(found, str) and len(found) == SEAL_LENGTH else ""
+
+
+def _held_by(metadata: Mapping[str, Any]) -> str:
+    if not metadata.get("deletionTimestamp"):
+        return ""
+    return intern(", ".join(str(name) for name in metadata.get("finalizers") or ())[:MAX_NAMES] or "nobody")
 
 
 def digest(
@@ -84,15 +106,28 @@ def digest(
 ) -> str:
     """A digest of everything that the operator owns in a policy; foreign metadata does not count."""
     ours = {k: v for k, v in labels.items() if is_ours(k)}
-    noted = {k: v for k, v in annotations.items() if is_ours(k) and k != ANNOTATION_APPLIED}
-    return _digest(orjson.dumps((ours, noted, list(references), spec)))
+    noted = {k: v for k, v in annotations.items() if is_ours(k) and k not in _RECORDS}
+    content = (ours, noted, list(references), spec)
+    key = blake2b(orjson.dumps(content), digest_size=16).digest()
+    known = _digests.get(key)
+    if known is None:
+        if len(_digests) >= MAX_DIGESTS:
+            _digests.clear()
+        known = _digests[key] = _digest(*content)
+    return known
 
 
-@lru_cache(maxsize=4096)
-def _digest(text: bytes) -> str:
-    """Most policies of a cluster are the same few but for their namespace, and the API server writes the
-    same content in the same order; where it does not, the same digest is worked out once more."""
-    labels, annotations, references, spec = orjson.loads(text)
+_digests: dict[bytes, str] = {}
+"""By a hash of the content as the API server wrote it. Most policies of a cluster are the same few but for their
+namespace; what a tenant writes never becomes a key as a whole."""
+
+
+def _digest(
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    references: list[Mapping[str, Any]],
+    spec: Mapping[str, Any],
+) -> str:
     metadata = (
         sorted(labels.items()),
         sorted(annotations.items()),
@@ -110,7 +145,7 @@ def closes(spec: Mapping[str, Any]) -> bool:
 
 def is_ours(key: str) -> bool:
     """Whether a label or annotation key is the operator's to set and to remove."""
-    return (key.startswith(_PREFIX) and key != ANNOTATION_ADOPT) or key == LABEL_MANAGED_BY
+    return (key.startswith(_PREFIX) and key not in _OTHERS) or key == LABEL_MANAGED_BY
 
 
 def is_profile_reference(reference: Mapping[str, Any]) -> bool:
@@ -118,8 +153,3 @@ def is_profile_reference(reference: Mapping[str, Any]) -> bool:
     return reference.get("kind") == "TenantProfile" and str(reference.get("apiVersion", "")).startswith(
         _PREFIX
     )
-
-
-def written_by_us(metadata: Mapping[str, Any]) -> bool:
-    """Whether our field manager owns anything of an object (API documentation, Server-Side Apply)."""
-    return any(entry.get("manager") == FIELD_MANAGER for entry in metadata.get("managedFields") or ())

@@ -3,12 +3,17 @@
 The order of the writes is part of the answer. Allow rules go in before the denies they belong to, and
 on removal the denies go out first, so that a running pod is cut off for as short a time as separate
 objects permit. Nothing is removed before everything wanted stands.
+
+Ownership: a policy is the operator's because the operator wrote an object of that name into that very
+namespace (by its uid) and has not removed it since, see `controller.ledger`. Labels, annotations, owner
+references and field managers are claims that anybody can make, and prove nothing either way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tenantprofile.planning.desired import DesiredPolicy
 from tenantprofile.planning.observed import Observed
@@ -16,10 +21,20 @@ from tenantprofile.planning.observed import Observed
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A policy that is not there. `lost`: it had been there, and somebody else deleted it."""
+    """A policy that is not there.
+
+    `lost`: the operator had written it and somebody else deleted it, or took its label off.
+    `renewed`: the profile asks for another form than the one that was lost.
+    """
 
     desired: DesiredPolicy
     lost: bool
+    renewed: bool = False
+
+    @property
+    def undoes_drift(self) -> bool:
+        """Whether the write only undoes what somebody else did."""
+        return self.lost and not self.renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +45,37 @@ class Replace:
     observed: Observed
     drifted: bool
 
+    @property
+    def undoes_drift(self) -> bool:
+        """Whether the write only undoes what somebody else did."""
+        return self.drifted
+
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A policy of ours that nothing wants any more."""
+    """A policy of ours that nothing wants any more; `observed` is None where it does not carry our label."""
 
     name: str
-    observed: Observed
+    observed: Observed | None
+
+    @property
+    def closes(self) -> bool:
+        return self.observed is not None and self.observed.closes
+
+
+Write = Create | Replace
+
+Step = TypeVar("Step")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`writes` in phases: a phase begins when the one before has ended; within it, order does not matter.
 
-    `deletes` follow only when every write has succeeded.
+    `deletes` follow only when every write that they depend on has succeeded.
     """
 
-    writes: tuple[tuple[Create | Replace, ...], ...]
+    writes: tuple[tuple[Write, ...], ...]
     deletes: tuple[tuple[Delete, ...], ...]
     conflicts: tuple[DesiredPolicy, ...]
     """Names that are taken by objects which are not ours, and carry our label all the same."""
@@ -63,25 +92,29 @@ class Plan:
         return not self.writes and not self.deletes
 
 
-def difference(
+def plan(
     desired: Iterable[DesiredPolicy],
     observed: Mapping[str, Observed],
     *,
+    owned: Collection[str],
     removable: Collection[str],
     kept_names: Collection[str] = (),
-    lost: Collection[str] = (),
+    lost: Mapping[str, str] | None = None,
+    written: Mapping[str, str] | None = None,
     empty_before: bool = False,
 ) -> Plan:
-    """The plan for one namespace.
+    """The plan for one namespace. Everything is by object name.
 
-    `desired`: policies of the profiles that select it and could be rendered. `observed`: by object
-    name, everything there that carries our label. `removable`: names of profiles whose unwanted
-    policies may go (the profile is known, renders cleanly and is not suspended). `kept_names`:
-    objects that stay whatever else is said (an entry that could not be rendered). `lost`: objects
-    that somebody else deleted. `empty_before`: nothing runs in the namespace yet, so that all its
-    policies may be written at once.
+    `desired`: policies of the profiles that select it and could be rendered. `observed`: everything there
+    that carries our label. `owned`: names that are the operator's. `removable`: those of them whose profile
+    lets unwanted policies go (known, renders cleanly, not suspended). `kept_names`: what stays whatever else
+    is said (an entry that could not be rendered). `lost`: what somebody else deleted, with the digest it had
+    where that is known. `written`: the digests that the operator wrote last, as far as it remembers: a change
+    by others that also forges the applied digest is told by them. `empty_before`: nothing runs in the
+    namespace yet, so that all its policies may be written at once.
     """
-    creates: list[Create | Replace] = []
+    lost, written = lost or {}, written or {}
+    writes: list[Write] = []
     conflicts: list[DesiredPolicy] = []
     holding: list[DesiredPolicy] = []
     wanted: set[str] = set(kept_names)
@@ -89,39 +122,28 @@ def difference(
         wanted.add(policy.name)
         found = observed.get(policy.name)
         if found is None:
-            creates.append(Create(policy, policy.name in lost))
-        elif not found.ours:
-            conflicts.append(policy)
+            before = lost.get(policy.name)
+            writes.append(Create(policy, before is not None, before not in (None, "", policy.digest)))
         elif found.digest == policy.digest == found.applied:
             holding.append(policy)
+        elif policy.name not in owned:
+            conflicts.append(policy)
         else:
-            creates.append(Replace(policy, found, drifted=found.applied == policy.digest))
+            drifted = policy.digest in (found.applied, written.get(policy.name))
+            writes.append(Replace(policy, found, drifted))
     deletes = [
-        Delete(name, found)
-        for name, found in observed.items()
-        if name not in wanted and found.ours and found.profile in removable
+        Delete(name, observed.get(name)) for name in sorted(owned) if name not in wanted and name in removable
     ]
-    if empty_before:
-        writes = _phases(creates)
-    else:
-        writes = _phases(
-            [write for write in creates if not write.desired.closes],
-            [write for write in creates if write.desired.closes],
-        )
     return Plan(
-        writes=writes,
-        deletes=tuple(
-            phase
-            for phase in (
-                tuple(delete for delete in deletes if delete.observed.closes),
-                tuple(delete for delete in deletes if not delete.observed.closes),
-            )
-            if phase
-        ),
+        writes=_phases(writes, writes if empty_before else [w for w in writes if not w.desired.closes]),
+        deletes=_phases(deletes, [delete for delete in deletes if delete.closes]),
         conflicts=tuple(conflicts),
         holding=tuple(holding),
     )
 
 
-def _phases(*phases: list[Create | Replace]) -> tuple[tuple[Create | Replace, ...], ...]:
-    return tuple(tuple(phase) for phase in phases if phase)
+def _phases(steps: list[Step], first: list[Step]) -> tuple[tuple[Step, ...], ...]:
+    """Two phases, `first` and the others, without empty ones."""
+    early = {id(step) for step in first}
+    phases = (tuple(first), tuple(step for step in steps if id(step) not in early))
+    return tuple(phase for phase in phases if phase)

@@ -14,8 +14,14 @@ from typing import Any, Final, Literal
 
 from tenantprofile.assertions.form import AssertionFormError, NetworkAssertion
 from tenantprofile.assertions.profile import parse_profile_assertions
+from tenantprofile.input.nesting import deeper_than
 from tenantprofile.names import MAX_LABEL_VALUE, SYSTEM_NAMESPACES
+from tenantprofile.policy.findings import field_path, shown
 from tenantprofile.selectors import Selector, SelectorError, parse_selector
+
+MAX_LEVELS: Final = 64
+"""Levels of a profile; its parameters may have 40 of them (rendering.parameters)."""
+_STEPS_SHOWN: Final = 6
 
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DNS_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -57,6 +63,7 @@ class Profile:
     deletion_policy: Literal["Delete", "Retain"]
     suspend: bool
     spec_key: str
+    conflicts: Literal["Report", "Replace"] = "Report"
     assertions: tuple[NetworkAssertion, ...] = ()
     """What the policies must allow and must not; checked before any of them is applied."""
 
@@ -76,25 +83,34 @@ class Profile:
 
 def parse_profile(raw: Mapping[str, Any]) -> Profile:
     """A TenantProfile object, as the API server or a file gives it. Raises ProfileError with all complaints."""
-    metadata = raw.get("metadata") or {}
-    name = str(metadata.get("name") or "")
+    # Before anything walks it: encoding and printing it would end at Python's recursion limit.
+    too_deep = deeper_than({"spec": raw.get("spec")}, MAX_LEVELS)
+    metadata = raw.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    found = metadata.get("name")
+    name = found if isinstance(found, str) else ""
+    if too_deep is not None:
+        raise ProfileError(
+            name, [f"{field_path(too_deep[:_STEPS_SHOWN])}: nested deeper than {MAX_LEVELS} levels; use less"]
+        )
     complaints: list[str] = []
     if not _DNS_SUBDOMAIN.fullmatch(name) or len(name) > MAX_LABEL_VALUE:
         complaints.append(
-            f"metadata.name: found {name!r}; expected a DNS name of at most {MAX_LABEL_VALUE} characters"
+            f"metadata.name: found {shown(name)}; expected a DNS name of at most {MAX_LABEL_VALUE} characters"
             " (it becomes a label value)"
         )
     spec = raw.get("spec")
     if not isinstance(spec, Mapping):
-        raise ProfileError(name, [*complaints, f"spec: found {spec!r}; expected a map"])
+        raise ProfileError(name, [*complaints, f"spec: found {shown(spec)}; expected a map"])
     selector = _selector(spec, complaints)
     entries = _entries(spec.get("policies"), complaints)
     drift = _one_of(spec, "drift", ("Repair", "Report"), complaints)
+    conflicts = _one_of(spec, "conflicts", ("Report", "Replace"), complaints)
     deletion_policy = _one_of(spec, "deletionPolicy", ("Delete", "Retain"), complaints)
     parameters = _map(spec.get("parameters"), "spec.parameters", complaints)
     suspend = spec.get("suspend") or False
     if not isinstance(suspend, bool):
-        complaints.append(f"spec.suspend: found {suspend!r}; expected true or false")
+        complaints.append(f"spec.suspend: found {shown(suspend)}; expected true or false")
     excluded = _names(spec, "excludedNamespaces", complaints)
     included_system = _names(spec, "includedSystemNamespaces", complaints)
     assertions: tuple[NetworkAssertion, ...] = ()
@@ -107,7 +123,7 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
     return Profile(
         name=name,
         uid=str(metadata.get("uid") or ""),
-        generation=int(metadata.get("generation") or 0),
+        generation=generation if isinstance(generation := metadata.get("generation"), int) else 0,
         selector=selector,
         excluded=excluded,
         included_system=included_system,
@@ -116,6 +132,7 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
         drift=drift,  # type: ignore[arg-type]
         deletion_policy=deletion_policy,  # type: ignore[arg-type]
         suspend=bool(suspend),
+        conflicts=conflicts,  # type: ignore[arg-type]
         spec_key=dumps(spec, sort_keys=True),
         assertions=assertions,
     )
@@ -131,7 +148,7 @@ def _selector(spec: Mapping[str, Any], complaints: list[str]) -> Selector:
         return Selector()
     if selector.is_everything and select_all is not True:
         complaints.append(
-            f"spec.namespaceSelector: found {raw!r}, which selects every namespace; name labels, or say"
+            f"spec.namespaceSelector: found {shown(raw)}, which selects every namespace; name labels, or say"
             " selectAllNamespaces: true"
         )
     if not selector.is_everything and select_all:
@@ -143,23 +160,25 @@ def _selector(spec: Mapping[str, Any], complaints: list[str]) -> Selector:
 
 def _entries(raw: object, complaints: list[str]) -> list[PolicyEntry]:
     if not isinstance(raw, list) or not raw:
-        complaints.append(f"spec.policies: found {raw!r}; expected a list of at least one policy")
+        complaints.append(f"spec.policies: found {shown(raw)}; expected a list of at least one policy")
         return []
     entries: list[PolicyEntry] = []
     seen: set[str] = set()
     for index, item in enumerate(raw):
         path = f"spec.policies[{index}]"
         if not isinstance(item, Mapping) or not isinstance(item.get("template"), str):
-            complaints.append(f"{path}: found {item!r}; expected a map with at least `template`")
+            complaints.append(f"{path}: found {shown(item)}; expected a map with at least `template`")
             continue
         name = item.get("name") or item["template"]
         if not isinstance(name, str) or not _DNS_LABEL.fullmatch(name):
             complaints.append(
-                f"{path}.name: found {name!r}; expected a DNS label (lower case letters, digits and '-')"
+                f"{path}.name: found {shown(name)}; expected a DNS label (lower case letters, digits and '-')"
             )
             continue
         if name in seen:
-            complaints.append(f"{path}.name: found {name!r} a second time; give each policy its own name")
+            complaints.append(
+                f"{path}.name: found {shown(name)} a second time; give each policy its own name"
+            )
         seen.add(name)
         entries.append(
             PolicyEntry(
@@ -176,7 +195,7 @@ def _entries(raw: object, complaints: list[str]) -> list[PolicyEntry]:
 def _one_of(spec: Mapping[str, Any], field: str, values: tuple[str, str], complaints: list[str]) -> str:
     value = spec.get(field) or values[0]
     if value not in values:
-        complaints.append(f"spec.{field}: found {value!r}; expected {' or '.join(values)}")
+        complaints.append(f"spec.{field}: found {shown(value)}; expected {' or '.join(values)}")
     return str(value)
 
 
@@ -184,7 +203,7 @@ def _map(raw: object, path: str, complaints: list[str]) -> Mapping[str, Any]:
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
-        complaints.append(f"{path}: found {raw!r}; expected a map")
+        complaints.append(f"{path}: found {shown(raw)}; expected a map")
         return {}
     return raw
 
@@ -192,6 +211,6 @@ def _map(raw: object, path: str, complaints: list[str]) -> Mapping[str, Any]:
 def _names(spec: Mapping[str, Any], field: str, complaints: list[str]) -> frozenset[str]:
     raw = spec.get(field) or []
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
-        complaints.append(f"spec.{field}: found {raw!r}; expected a list of namespace names")
+        complaints.append(f"spec.{field}: found {shown(raw)}; expected a list of namespace names")
         return frozenset()
     return frozenset(raw)

@@ -26,15 +26,28 @@ class Problem:
     policy: str
     reason: str
     message: str
+    minor: bool = True
+    """False for what leaves a namespace without protection; those come first in status."""
+
+    @property
+    def rank(self) -> tuple[bool, str, str, str, str]:
+        """The order in which problems are shown."""
+        return (self.minor, self.namespace, self.policy, self.reason, self.message)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One profile in one namespace, after it has been looked at."""
+    """One profile in one namespace, after it has been looked at.
+
+    `selected`: whether the profile selects the namespace; where it does not, problems are about what is left there.
+    `standing`: policies of the profile that are in the namespace, in whatever form.
+    """
 
     desired: int
     ready: int
     problems: tuple[Problem, ...] = ()
+    selected: bool = True
+    standing: int = 0
 
     @property
     def is_ready(self) -> bool:
@@ -64,34 +77,60 @@ class Drift:
 
 @dataclass(slots=True)
 class Tally:
-    """The outcomes of one profile, added up as they come."""
+    """The outcomes of one profile, added up as they come.
+
+    An outcome counts as long as nothing has changed what it was made from: `renew` and `pending` take outcomes
+    out of the count until the namespace has been looked at again, so that Ready is never said of an older state.
+    """
 
     drift: Drift
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """The last outcome in each namespace, whether it still counts or not."""
+    counted: set[str] = field(default_factory=set)
+    """Namespaces that are selected and whose outcome counts."""
     desired: int = 0
     ready: int = 0
+    standing: int = 0
     namespaces_ready: int = 0
     troubled: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
 
     def put(self, namespace: str, outcome: Outcome | None) -> bool:
         """Take in an outcome, or drop the namespace's with None; whether anything differs."""
         before = self.outcomes.get(namespace)
-        if before == outcome:
+        if before == outcome and (outcome is None or not outcome.selected or namespace in self.counted):
             return False
-        if before is not None:
-            del self.outcomes[namespace]
-            self._add(before, -1)
+        self.pending(namespace)
+        if outcome is None:
+            self.outcomes.pop(namespace, None)
             self.troubled.pop(namespace, None)
-        if outcome is not None:
-            self.outcomes[namespace] = outcome
+            return True
+        self.outcomes[namespace] = outcome
+        if outcome.problems:
+            self.troubled[namespace] = outcome.problems
+        else:
+            self.troubled.pop(namespace, None)
+        if outcome.selected:
+            self.counted.add(namespace)
             self._add(outcome, 1)
-            if outcome.problems:
-                self.troubled[namespace] = outcome.problems
         return True
+
+    def pending(self, namespace: str) -> bool:
+        """The namespace is to be looked at again; whether its outcome counted until now."""
+        if namespace not in self.counted:
+            return False
+        self.counted.discard(namespace)
+        self._add(self.outcomes[namespace], -1)
+        return True
+
+    def renew(self) -> None:
+        """The profile or one of its templates has changed: every namespace is to be looked at again."""
+        self.counted.clear()
+        self.desired = self.ready = self.standing = self.namespaces_ready = 0
 
     def _add(self, outcome: Outcome, sign: int) -> None:
         self.desired += sign * outcome.desired
         self.ready += sign * outcome.ready
+        self.standing += sign * outcome.standing
         self.namespaces_ready += sign * outcome.is_ready
 
     def problems(self) -> Iterable[Problem]:
@@ -122,13 +161,15 @@ def status(
     `before`: the status as stored, for times that must not move. `now`: RFC 3339, used only where a
     condition changes. `profile_problems`: what is wrong with the profile as a whole.
     """
-    failing = len(tally.outcomes) - tally.namespaces_ready
-    problems = nsmallest(MAX_PROBLEMS, [*profile_problems, *tally.problems()])
+    failing = len(tally.counted) - tally.namespaces_ready
+    problems = nsmallest(
+        MAX_PROBLEMS, [*profile_problems, *tally.problems()], key=lambda problem: problem.rank
+    )
     total = len(profile_problems) + sum(map(len, tally.troubled.values()))
     conditions = [
         _ready(tally, selected, problems, total, suspended),
         _progressing(tally, selected, profile_problems, suspended),
-        _degraded(problems, total),
+        _degraded(tally, problems, total, suspended),
     ]
     return {
         "observedGeneration": generation,
@@ -166,7 +207,7 @@ def _ready(tally: Tally, selected: int, problems: list[Problem], total: int, sus
             "Ready",
             "Unknown",
             "Suspended",
-            "spec.suspend is true: policies stay as they are and are not kept up",
+            f"spec.suspend is true: nothing is written; {_count_ready(tally)}",
         )
     waiting = selected - tally.namespaces_ready
     if waiting > 0:
@@ -174,7 +215,12 @@ def _ready(tally: Tally, selected: int, problems: list[Problem], total: int, sus
             "Ready", "False", "Progressing", f"{waiting} of {counted(selected, 'namespace')} still to come"
         )
     if selected == 0:
-        return Condition("Ready", "True", "NoNamespaces", "the selector matches no namespace at present")
+        return Condition(
+            "Ready",
+            "False",
+            "NoNamespaces",
+            "spec.namespaceSelector matches no namespace, so nothing is protected by this profile",
+        )
     return Condition(
         "Ready",
         "True",
@@ -183,16 +229,22 @@ def _ready(tally: Tally, selected: int, problems: list[Problem], total: int, sus
     )
 
 
+def _count_ready(tally: Tally) -> str:
+    """How many policies are as desired, and how many of the others still stand in an earlier form."""
+    text = f"{tally.ready} of {counted(tally.desired, 'policy', 'policies')} as desired"
+    if earlier := tally.standing - tally.ready:
+        text += f"; {earlier} in another form {'stays' if earlier == 1 else 'stay'} in force"
+    return text
+
+
 def _progressing(
     tally: Tally, selected: int, profile_problems: tuple[Problem, ...], suspended: bool
 ) -> Condition:
-    unsettled = selected - len(tally.outcomes)
+    unsettled = selected - len(tally.counted)
     if suspended:
         return Condition("Progressing", "False", "Suspended", "spec.suspend is true")
     if profile_problems:
-        return Condition(
-            "Progressing", "False", profile_problems[0].reason, "waits for the profile to be mended"
-        )
+        return Condition("Progressing", "False", profile_problems[0].reason, "waiting for a valid spec")
     if unsettled > 0:
         return Condition(
             "Progressing", "True", "Applying", f"{counted(unsettled, 'namespace')} still to come"
@@ -200,9 +252,14 @@ def _progressing(
     return Condition("Progressing", "False", "Settled", "nothing is waiting to be done")
 
 
-def _degraded(problems: list[Problem], total: int) -> Condition:
+def _degraded(tally: Tally, problems: list[Problem], total: int, suspended: bool) -> Condition:
     if problems:
-        return Condition("Degraded", "True", problems[0].reason, _summary(problems, total))
+        message = _summary(problems, total)
+        if tally.standing > tally.ready:
+            message = cut(f"{message}; {_count_ready(tally)}", MAX_MESSAGE + 100)
+        return Condition("Degraded", "True", problems[0].reason, message)
+    if suspended and tally.ready < tally.desired:
+        return Condition("Degraded", "True", "Suspended", f"{_count_ready(tally)}, and spec.suspend is true")
     return Condition("Degraded", "False", "AsExpected", "no problem is known")
 
 
@@ -233,6 +290,15 @@ def with_times(
             }
         )
     return result
+
+
+def condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """The condition of a type in a status; empty where there is none."""
+    found = status.get("conditions")
+    for item in found if isinstance(found, list) else ():
+        if isinstance(item, Mapping) and item.get("type") == type_:
+            return item
+    return {}
 
 
 def _drift(drift: Drift) -> dict[str, Any]:

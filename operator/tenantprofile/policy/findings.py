@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Final, Literal
 
 Path = tuple[str | int, ...]
@@ -15,6 +16,8 @@ Group = Literal[
 
 _SHOWN: Final = 120
 """Characters of a found value that a message shows; it may come from anywhere and be of any size."""
+_COMPARED: Final = 500
+"""Known words that a misspelt one is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Rule:
     severity: Severity
     title: str
     why: str
-    mend: str
+    fix: str
     refused_in_templates: bool
     on: bool = True
 
@@ -75,6 +78,10 @@ def shown(value: Any) -> str:
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """` (did you mean "x"?)`, or nothing."""
-    close = get_close_matches(str(word), list(known), n=1)
+    """` (did you mean "x"?)`, or nothing. Of many known words, and of long ones, only some are compared."""
+    text = str(word)
+    if len(text) > _SHOWN:
+        return ""
+    compared = [name for name in islice(known, _COMPARED) if len(name) <= _SHOWN]
+    close = get_close_matches(text, compared, n=1)
     return f' (did you mean "{close[0]}"?)' if close else ""

@@ -22,8 +22,8 @@ _LABEL_VALUE: Final = (
 )
 
 
-def _api(id_: str, title: str, why: str, mend: str) -> Rule:
-    return Rule(id_, "api", "error", title, why, mend, refused_in_templates=True)
+def _api(id_: str, title: str, why: str, fix: str) -> Rule:
+    return Rule(id_, "api", "error", title, why, fix, refused_in_templates=True)
 
 
 WRONG_TYPE = _api(

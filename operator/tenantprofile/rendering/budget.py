@@ -2,7 +2,8 @@
 
 A template is a small program, and its loops, its doubling of strings and lists, and the size of its
 parameters must not be able to hold up the operator. Everything that a template's expressions create
-is charged here, so that there is no expression whose cost is not bounded.
+is charged here, and so is every turn of a loop by the length of its body, so that there is no
+expression whose cost is not bounded.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ MAX_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_TEXT: Final = 256 * 1024
 MAX_DEPTH: Final = 100
 MAX_INTEGER: Final = 2**63
+MAX_STEPS: Final = 2_000_000
+"""Steps of one render; one is about as much work as looking up a name."""
 
 
 class BudgetError(Exception):
@@ -27,13 +30,22 @@ class BudgetError(Exception):
 class Budget:
     """The counters of one render."""
 
-    __slots__ = ("_characters", "_iterations", "_nodes", "_text")
+    __slots__ = ("_characters", "_iterations", "_nodes", "_steps", "_text")
 
     def __init__(self) -> None:
         self._iterations = 0
         self._nodes = 0
         self._characters = 0
         self._text = 0
+        self._steps = 0
+
+    def steps(self, count: int) -> None:
+        """Pays for work that creates nothing."""
+        self._steps += count
+        if self._steps > MAX_STEPS:
+            raise BudgetError(
+                f"more than {MAX_STEPS} steps in one render; loop over less, or do less in a loop"
+            )
 
     def iterate(self, count: int) -> None:
         self._iterations += count

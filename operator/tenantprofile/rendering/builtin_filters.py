@@ -22,6 +22,8 @@ RUN: Final = "$run"
 """The name of the render's budget and slots in the context; no template can write it."""
 
 MAX_STRIPPED: Final = 64
+COST_OF_A_RANGE: Final = 100
+"""What parsing and comparing an address range costs, in steps."""
 
 
 class FilterError(ValueError):
@@ -42,14 +44,18 @@ def budget_of(context: Context) -> Budget:
     return budget
 
 
-def bounded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a filter pay for what it reads and for what it returns."""
+def bounded(function: Callable[..., Any], steps_per_item: int = 1) -> Callable[..., Any]:
+    """Makes a filter pay for what it reads and for what it returns, and in steps for each item that it is given."""
 
     @pass_context
     def paying(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
         budget = budget_of(context)
         budget.charge(value)
-        budget.charge(args)
+        budget.charge([*args, *kwargs.values()])
+        given = (
+            part for part in (value, *args, *kwargs.values()) if isinstance(part, list | tuple | Mapping)
+        )
+        budget.steps(steps_per_item * (1 + sum(map(len, given))))
         result = function(value, *args, **kwargs)
         budget.charge(result)
         return result
@@ -127,9 +133,12 @@ def _sort(value: Any, reverse: bool = False, attribute: str | None = None) -> li
     items = sequence(value)
     key = operator.itemgetter(attribute) if attribute is not None else None
     try:
-        return sorted(items, key=key, reverse=reverse)
+        # Comparing nested lists would cost their size once for every level of nesting.
+        if all(isinstance(key(item) if key else item, str | int | float) for item in items):
+            return sorted(items, key=key, reverse=reverse)
     except (TypeError, KeyError):
-        raise FilterError("only strings, or only numbers, can be sorted") from None
+        pass
+    raise FilterError("only strings, or only numbers, can be sorted")
 
 
 def _unique(value: Any) -> list[Any]:
@@ -140,21 +149,24 @@ def _unique(value: Any) -> list[Any]:
 
 
 def _length(value: Any) -> int:
-    return len(value) if isinstance(value, str) else len(sequence(value))
+    return len(value) if isinstance(value, str) else len(_counted(value))
+
+
+def _counted(value: Any) -> Any:
+    """What `sequence` takes, without a copy: looking at one end of it costs the same whatever its size."""
+    return value if isinstance(value, list | tuple | range | Mapping) else sequence(value)
 
 
 def _first(value: Any) -> Any:
-    items = sequence(value)
-    if not items:
-        raise FilterError("an empty list has no first item")
-    return items[0]
+    for item in _counted(value):
+        return item
+    raise FilterError("an empty list has no first item")
 
 
 def _last(value: Any) -> Any:
-    items = sequence(value)
-    if not items:
-        raise FilterError("an empty list has no last item")
-    return items[-1]
+    for item in reversed(_counted(value)):
+        return item
+    raise FilterError("an empty list has no last item")
 
 
 def _items(value: Any) -> list[Any]:
@@ -174,6 +186,10 @@ def _over_items(name: str) -> Callable[..., Any]:
         budget.charge(value)
         items = sequence(value)
         budget.iterate(len(items))
+        budget.charge([args, list(kwargs.values())])
+        # A dotted attribute is a look-up for each of its parts.
+        texts = [text for text in (*args, *kwargs.values()) if isinstance(text, str)]
+        budget.steps(len(items) * (1 + sum(text.count(".") for text in texts)))
         result = list(function(context, items, *args, **kwargs))
         budget.charge(result)
         return result
@@ -209,9 +225,12 @@ def _fail(_: Any, message: str, parameter: str | None = None) -> Any:
 
 
 @pass_context
-def _each(context: Context, value: Any) -> list[Any]:
+def _each(context: Context, value: Any, body: int) -> list[Any]:
+    """A loop's items. Each turn pays for the length of the loop's body, in nodes of the syntax tree."""
     items = sequence(value)
-    budget_of(context).iterate(len(items))
+    budget = budget_of(context)
+    budget.iterate(len(items))
+    budget.steps(len(items) * body)
     return items
 
 
@@ -231,7 +250,7 @@ FILTERS: Final[dict[str, Any]] = {
     "default": JINJA_FILTERS["default"],
     "dictsort": bounded(lambda value: [list(pair) for pair in sorted(_map(value).items())]),
     "first": _first,
-    "int": _integer,
+    "int": bounded(_integer),
     "items": bounded(_items),
     "join": bounded(_join),
     "last": _last,
@@ -269,8 +288,12 @@ FILTERS: Final[dict[str, Any]] = {
 }
 
 
-def _covers_all_addresses(value: Any) -> bool:
+@pass_context
+def _covers_all_addresses(context: Context, value: Any) -> bool:
     """Whether address ranges together are all of IPv4 or all of IPv6, also when written in halves."""
+    budget = budget_of(context)
+    budget.charge(value)
+    budget.steps(COST_OF_A_RANGE * len(_counted(value)))
     return cover_a_family(part for part in sequence(value) if isinstance(part, str))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
@@ -21,13 +22,15 @@ from tenantprofile.policy.findings import nearest
 from tenantprofile.rendering import builtin_filters, shape_filters
 from tenantprofile.rendering.budget import MAX_INTEGER, Budget, BudgetError
 from tenantprofile.rendering.builtin_filters import RUN, FilterError, RefusalError, budget_of
-from tenantprofile.rendering.language import LanguageError, prepare
+from tenantprofile.rendering.language import LanguageError, check_length, prepare
 from tenantprofile.rendering.placeholders import PrintError, Slots, refuse_sentinels, split_marks
 
 __all__ = ["CompiledTemplate", "LanguageError", "RunError", "compile_source"]
 
 MAX_SOURCE: Final = 64 * 1024
 
+_HINTED: Final = 200
+"""Keys of a map that an error message looks through."""
 _FILE: Final = "<template>"
 _LOOP: Final = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 
@@ -62,13 +65,27 @@ class Output:
     lines: list[int]
 
 
+class _Missing(StrictUndefined):
+    """A name that is not there. What is there instead is looked up only for a message, not for `is defined`."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        if not isinstance(self._undefined_obj, Mapping):
+            return super()._undefined_message
+        found = list(islice(map(str, self._undefined_obj), _HINTED))
+        there = f"; there are {', '.join(sorted(found)[:20])}" if found else "; it is empty"
+        return f"found no {self._undefined_name!r}{nearest(self._undefined_name, found)}{there}"
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
     intercepted_unops = frozenset({"+", "-"})
 
     def __init__(self) -> None:
         super().__init__(
-            undefined=StrictUndefined,
+            undefined=_Missing,
             finalize=_keep,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -93,8 +110,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         if isinstance(obj, Mapping):
             if isinstance(argument, str) and argument in obj:
                 return obj[argument]
-            there = f"; there are {', '.join(sorted(map(str, obj))[:20])}" if obj else "; it is empty"
-            return self.undefined(f"found no {argument!r}{nearest(argument, map(str, obj))}{there}")
+            return self.undefined(obj=obj, name=argument)
         if isinstance(obj, list | tuple) and isinstance(argument, int) and -len(obj) <= argument < len(obj):
             return obj[argument]
         return self.undefined(f"a {type(obj).__name__} has no {argument!r}")
@@ -190,6 +206,7 @@ def compile_source(source: str) -> CompiledTemplate:
         raise LanguageError(1, f"more than {MAX_SOURCE // 1024} KiB of template")
     try:
         refuse_sentinels(source)
+        check_length(source, _ENVIRONMENT)
         tree = _ENVIRONMENT.parse(source)
         uses, parameters = prepare(tree, _ENVIRONMENT)
         compile_: Callable[..., Any] = _ENVIRONMENT.compile

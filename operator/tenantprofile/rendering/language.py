@@ -9,6 +9,7 @@ carries its line number. After that no Python object is ever called or asked for
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from jinja2 import Environment, nodes
@@ -29,6 +30,8 @@ FACTS: Final = {
 }
 
 MAX_SYNTAX_DEPTH: Final = 60
+MAX_TOKENS: Final = 10_000
+"""Names, operators and pieces of text in one template; what compiling it costs grows with them."""
 
 _ALLOWED: Final = (
     nodes.Template,
@@ -81,6 +84,16 @@ class LanguageError(Exception):
         super().__init__(f"line {line}: {message}")
         self.line = line
         self.message = message
+
+
+def check_length(source: str, environment: Environment) -> None:
+    """Refuses a source of more tokens than a policy needs, before it is parsed.
+
+    Raises LanguageError and TemplateSyntaxError.
+    """
+    tokens = (line for line, kind, _ in environment.lex(source) if kind != "whitespace")
+    for line in islice(tokens, MAX_TOKENS, None):
+        raise LanguageError(line, f"more than {MAX_TOKENS} names, operators and pieces of text in a template")
 
 
 def prepare(tree: nodes.Template, environment: Environment) -> tuple[frozenset[str], frozenset[str]]:
@@ -249,9 +262,10 @@ class _Rewriter(NodeTransformer):
         return node
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
+        body = sum(1 for _ in node.find_all(nodes.Node))
         self.generic_visit(node)
         if isinstance(node.iter, nodes.Expr):
-            node.iter = _filter(node.iter, "$each", node)
+            node.iter = _filter(node.iter, "$each", node, [nodes.Const(body)])
         return node
 
 

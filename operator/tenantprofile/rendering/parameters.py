@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from jsonschema import ValidationError
@@ -10,7 +11,7 @@ from jsonschema import ValidationError
 from tenantprofile.policy.findings import Finding, Path, Rule, nearest, shown
 from tenantprofile.rendering.errors import RenderError
 from tenantprofile.rendering.formats import FORMATS
-from tenantprofile.rendering.schema import with_defaults
+from tenantprofile.rendering.schema import ValidationCostError, charged_validation, with_defaults
 from tenantprofile.rendering.templates import Template
 
 PARAMETER: Final = Rule(
@@ -25,6 +26,10 @@ PARAMETER: Final = Rule(
 
 MAX_VALUES: Final = 20_000
 MAX_LEVELS: Final = 40
+FEW_VALUES: Final = 200
+FEW_CHARACTERS: Final = 16 * 1024
+MAX_FINDINGS: Final = 50
+"""What is wrong with one set of parameters is told up to here."""
 
 _TYPES: Final = {
     "object": "a map",
@@ -54,11 +59,33 @@ def resolve(
         **{key: value for key, value in profile_parameters.items() if key in known},
         **entry_parameters,
     }
-    resolved: dict[str, Any] = with_defaults(schema, merged)
-    findings = sorted(_findings(template, resolved), key=lambda finding: [str(step) for step in finding.path])
+    try:
+        with charged_validation():
+            resolved: dict[str, Any] = with_defaults(schema, merged)
+            found = list(islice(_findings(template, resolved), MAX_FINDINGS))
+    except ValidationCostError as error:
+        raise RenderError("InvalidParameters", template.name, template.source, str(error)) from None
+    findings = sorted(found, key=lambda finding: [str(step) for step in finding.path])
     if findings:
         raise RenderError("InvalidParameters", template.name, template.source, findings=findings)
     return resolved
+
+
+def few_values(*parameters: Mapping[str, Any]) -> bool:
+    """Whether parameters are so few that a built-in template renders them within a few milliseconds."""
+    values, characters, stack = 0, 0, list[Any](parameters)
+    while stack:
+        value = stack.pop()
+        characters += len(value) if isinstance(value, str) else 0
+        if isinstance(value, Mapping):
+            characters += sum(map(len, value))
+        parts = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(parts, list):
+            values += len(parts)
+            stack.extend(parts)
+        if values > FEW_VALUES or characters > FEW_CHARACTERS:
+            return False
+    return True
 
 
 def _bounded(template: Template, parameters: Mapping[str, Any]) -> None:

@@ -116,6 +116,8 @@ def plain_data(value: Any, depth: int = 0) -> Any:
 class SlotReader(Reader):
     """Reads rendered text, putting each value where its placeholder stands."""
 
+    anchors = False
+
     def __init__(self, text: str, file: str, slots: Slots) -> None:
         super().__init__(text, file)
         self._slots = slots

@@ -4,22 +4,18 @@
 
 Promises: the same input gives the same bytes; a value is never read as YAML; nothing that the rules
 refuse in templates comes out; defaults of the API server are explicit, so that what is applied is
-what is read back. Results are kept by what they depend on, because most templates render the same
-for every namespace of a profile.
+what is read back.
 """
 
 from __future__ import annotations
 
-import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import Any, Final
 
 from tenantprofile.input.documents import Document, DocumentError
 from tenantprofile.policy.findings import Path
-from tenantprofile.policy.normalize import canonical, normalize
+from tenantprofile.policy.normalize import normalize
 from tenantprofile.policy.rules import check_spec, refused
 from tenantprofile.rendering.environment import Output, RunError
 from tenantprofile.rendering.errors import RenderError
@@ -27,22 +23,9 @@ from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
 from tenantprofile.rendering.placeholders import SlotReader
 from tenantprofile.rendering.templates import Template
 
-__all__ = ["NamespaceFacts", "ProfileFacts", "RenderError", "Rendered", "Written", "render", "write"]
+__all__ = ["NamespaceFacts", "ProfileFacts", "RenderError", "Written", "render", "write"]
 
-_MEMORY: Final = 4096
 _MANIFEST_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec")
-
-_memory: OrderedDict[tuple[str, ...], Rendered] = OrderedDict()
-_memory_lock: Final = Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A rendered policy. The spec is shared between callers: copy it before changing it."""
-
-    spec: Mapping[str, Any]
-    canonical: bytes
-    """The bytes of `policy.normalize.canonical`, to compare with what was read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,34 +53,13 @@ def write(
 
 def render(
     template: Template, parameters: Mapping[str, Any], namespace: NamespaceFacts, profile: ProfileFacts
-) -> Rendered:
-    """Renders a template with parameters that `parameters.resolve` gave. Raises RenderError."""
-    key = _key(template, parameters, namespace, profile)
-    with _memory_lock:
-        known = _memory.get(key)
-        if known is not None:
-            _memory.move_to_end(key)
-            return known
+) -> Mapping[str, Any]:
+    """The NetworkPolicySpec, in normal form, of a template with parameters that `parameters.resolve` gave.
+
+    Raises RenderError.
+    """
     output = _run(template, parameters, namespace, profile)
-    spec = _judged(template, output, _document(template, output))
-    rendered = Rendered(spec, canonical(spec))
-    with _memory_lock:
-        _memory[key] = rendered
-        while len(_memory) > _MEMORY:
-            _memory.popitem(last=False)
-    return rendered
-
-
-def _key(
-    template: Template, parameters: Mapping[str, Any], namespace: NamespaceFacts, profile: ProfileFacts
-) -> tuple[str, ...]:
-    """Everything that the result can depend on, and nothing else."""
-    facts: list[Any] = []
-    for use in sorted(template.uses):
-        owner, _, field = use.partition(".")
-        fact = getattr(namespace if owner == "namespace" else profile, field)
-        facts.append([use, dict(fact) if isinstance(fact, Mapping) else fact])
-    return (template.digest, template.source, json.dumps([dict(parameters), facts], sort_keys=True))
+    return _judged(template, output, _document(template, output))
 
 
 def _run(

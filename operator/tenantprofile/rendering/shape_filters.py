@@ -6,16 +6,13 @@ gives the shape with nothing left to a default.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from tenantprofile.names import LABEL_NAMESPACE_NAME
 from tenantprofile.policy.addresses import contains, parse_cidr
 from tenantprofile.policy.validity import check_selector
-from tenantprofile.rendering.builtin_filters import FilterError, bounded, sequence
-
-MAX_PAIRS: Final = 100_000
-"""Ranges times exceptions: each is held against each."""
+from tenantprofile.rendering.builtin_filters import COST_OF_A_RANGE, FilterError, bounded, sequence
 
 
 def selector(value: Any, everything: bool = False) -> dict[str, Any]:
@@ -106,32 +103,38 @@ def cidrs(value: Any, exceptions: Any = (), where_inside: Any = ()) -> list[dict
     ranges = list(dict.fromkeys([value] if isinstance(value, str) else _strings(value, "an address range")))
     if not ranges:
         raise FilterError("an empty list of address ranges would allow every address; name at least one")
-    holes_given = [*_strings(exceptions, "an address range"), *_strings(where_inside, "an address range")]
-    if len(ranges) * len(holes_given) > MAX_PAIRS:
-        raise FilterError(
-            f"{len(ranges)} address ranges with {len(holes_given)} exceptions; use several policies"
-        )
     parsed = {text: _network(text) for text in ranges}
+    written = {network: text for text, network in parsed.items()}
     holes: dict[str, dict[str, Any]] = {text: {} for text in ranges}
+    taken: dict[str, set[Any]] = {text: set() for text in ranges}
     for exception in _strings(exceptions, "an address range"):
         inner = _network(exception)
-        homes = [text for text in ranges if contains(parsed[text], inner) and parsed[text] != inner]
+        homes = [written[outer] for outer in _around(inner) if outer in written]
         if not homes:
             raise FilterError(f"the exception {exception} is in none of {', '.join(ranges[:5])}")
         for home in homes:
             holes[home][exception] = inner
+            taken[home].add(inner)
     for exception in _strings(where_inside, "an address range"):
         inner = _network(exception)
-        for home, taken in holes.items():
-            fits = contains(parsed[home], inner) and parsed[home] != inner
-            if fits and not any(contains(hole, inner) for hole in taken.values()):
-                taken[exception] = inner
+        around = list(_around(inner))
+        for home in (written[outer] for outer in around if outer in written):
+            if inner not in taken[home] and not any(outer in taken[home] for outer in around):
+                holes[home][exception] = inner
+                taken[home].add(inner)
     if any(holes.values()):
         _disjoint(parsed)
     return [
         {"ipBlock": {"cidr": text, **({"except": list(holes[text])} if holes[text] else {})}}
         for text in ranges
     ]
+
+
+def _around(network: Any) -> Iterator[Any]:
+    """Every wider range that contains a range: at most 128, so that ranges need not be held against each other."""
+    while network.prefixlen:
+        network = network.supernet()
+        yield network
 
 
 def _disjoint(parsed: Mapping[str, Any]) -> None:
@@ -172,4 +175,7 @@ SHAPES: Final[dict[str, Callable[..., Any]]] = {
 }
 """The filters as their reference page lists them; templates get them bounded."""
 
-FILTERS: Final = {name: bounded(function) for name, function in SHAPES.items()}
+FILTERS: Final = {
+    **{name: bounded(function) for name, function in SHAPES.items()},
+    "cidrs": bounded(cidrs, COST_OF_A_RANGE),
+}

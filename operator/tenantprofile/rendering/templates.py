@@ -17,7 +17,7 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from jsonschema import Draft202012Validator
+from jsonschema.protocols import Validator
 
 from tenantprofile.input.documents import Document, DocumentError, read_documents
 from tenantprofile.policy.findings import nearest
@@ -67,6 +67,7 @@ class Template:
     @cached_property
     def digest(self) -> str:
         """The same for templates that render the same from the same parameters."""
+        # Not before the schema has been checked: it may be nested too deeply to be walked.
         content = json.dumps([self.name, self.parameters, self.body], sort_keys=True, default=str)
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -75,7 +76,7 @@ class Template:
         return compile_source(self.body)
 
     @cached_property
-    def validator(self) -> Draft202012Validator:
+    def validator(self) -> Validator:
         return make_validator(self.parameters)
 
     @property
@@ -137,7 +138,8 @@ def load_template_text(name: str, text: str, source: str, built_in: bool = False
 def load_policy_template(manifest: Mapping[str, Any]) -> Template:
     """A template from a PolicyTemplate object. Raises TemplateError."""
     metadata = manifest.get("metadata")
-    name = str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+    found = metadata.get("name") if isinstance(metadata, Mapping) else None
+    name = found if isinstance(found, str) else ""
     source = f"PolicyTemplate/{name}"
     spec = manifest.get("spec")
     if not isinstance(spec, Mapping):

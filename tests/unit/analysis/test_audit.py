@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from unit.analysis.texts import BASELINE, SHOP, assembled, pod
 
 from tenantprofile.analysis import audit as auditing
 from tenantprofile.analysis.audit import audit
 from tenantprofile.analysis.evidence import Circumstances, evidence, markdown, percent, rows, totals
+from unit.analysis.texts import BASELINE, SHOP, assembled, pod
 
 TENANTS = """
     apiVersion: networking.k8s.io/v1

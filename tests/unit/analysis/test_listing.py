@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.analysis.texts import assembled, pod
 
 from tenantprofile.analysis import listing as listings
 from tenantprofile.analysis.listing import by_namespace, changes, listing, pair_count
@@ -15,6 +14,7 @@ from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.difference import difference
 from tenantprofile.connectivity.world import World
 from tenantprofile.input.objects import Origin, SourceObject
+from unit.analysis.texts import assembled, pod
 from unit.connectivity.small_worlds import clusters, of_kind
 
 DENY = """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from unit.analysis.texts import objects
 
 from tenantprofile.input.documents import DocumentError
 from tenantprofile.input.objects import ObjectError, read_text
+from unit.analysis.texts import objects
 
 TWO = """
     apiVersion: v1

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.analysis.texts import profile
 
 from tenantprofile.assertions.check import check, check_groups
 from tenantprofile.assertions.form import parse_assertions
@@ -19,6 +18,7 @@ from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal
 from tenantprofile.planning.profile import ProfileError, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import builtin_templates
+from unit.analysis.texts import profile
 from unit.connectivity.small_worlds import (
     LABELS,
     SELECTOR_PEERS,
@@ -82,6 +82,8 @@ def test_a_violated_assertion_holds_back_all_entries_and_is_told_once() -> None:
 
 def test_the_last_good_policies_stay_also_those_that_the_change_leaves_out() -> None:
     good = plan("default-deny", "dns-egress")
+    good.desired(SHOP)
+    assert not good.refusals
     found = plan("default-deny", "same-namespace", previous=good).desired(SHOP)
     assert last_good(found) == {
         "p.default-deny": "p.default-deny",
@@ -94,6 +96,8 @@ def test_after_many_wrong_edits_the_last_good_policies_are_still_known() -> None
     current = plan("default-deny", "dns-egress")
     for drift in ("Repair", "Report") * 5:
         spec = profile("default-deny", drift=drift, assertions=[DNS])
+        current.desired(SHOP)
+        assert current.refusals is not None
         current = ProfilePlan(parse_profile(spec), builtin_templates(), current)
     assert last_good(current.desired(SHOP))["p.dns-egress"] == "p.dns-egress"
 
@@ -127,6 +131,7 @@ def test_ten_thousand_namespaces_that_share_a_rendering_are_one_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = plan("default-deny", "dns-egress", "monitoring-scrape", assertions=[DNS, NO_DATABASE])
+    assert not made.refusals
     monkeypatch.setattr("tenantprofile.assertions.profile.stage", None)
     for number in range(10_000):
         assert not told(made.desired(NamespaceFacts(f"shop-{number}", {"tenant": "x"})))

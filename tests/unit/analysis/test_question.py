@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from unit.analysis.texts import assembled, pod
 
 from tenantprofile.analysis.question import QuestionError, ask
 from tenantprofile.connectivity.explanation import open_ports
 from tenantprofile.connectivity.ports import ALL_PORTS, PROTOCOLS
 from tenantprofile.connectivity.verdict import verdict
+from unit.analysis.texts import assembled, pod
 
 WEB = """
     apiVersion: v1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from unit.analysis.texts import BASELINE, SHOP, assembled, objects
 
 from tenantprofile.analysis.world import InputError, assemble
 from tenantprofile.input.objects import Origin, SourceObject
+from unit.analysis.texts import BASELINE, SHOP, assembled, objects
 
 STALE = """
     apiVersion: networking.k8s.io/v1
@@ -95,4 +95,4 @@ def test_what_makes_no_world_is_told_with_place_object_and_field(text: str, mess
 def test_an_object_given_twice_must_be_the_same() -> None:
     assembled(SHOP, SHOP)
     with pytest.raises(InputError, match=r"2\.yaml:\d+: .*given twice, with different content"):
-        assembled(SHOP, SHOP.replace("tenant: x", "tenant: y"))
+        assembled(SHOP, SHOP.replace("tenant: x", "tenant: z"))

@@ -124,7 +124,9 @@ spec:
 def test_audit_exits_1_when_something_is_open() -> None:
     assert run("audit", "-", text=PODS).exit_code == 1
     assert run("audit", "-", text=PODS + DENY).exit_code == 0
-    assert run("audit", "-", "--exclude", "shop", text=PODS).exit_code == 0
+    nothing = run("audit", "-", "--exclude", "shop", text=PODS)
+    assert nothing.exit_code == 2
+    assert "nothing to audit" in nothing.stderr
 
 
 @pytest.mark.parametrize("form", ["json", "yaml", "markdown", "csv"])

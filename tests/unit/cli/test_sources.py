@@ -51,7 +51,6 @@ def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
     [
         (b"\xff\xfe", "not UTF-8"),
         (b"a: [", "x.yaml:2"),
-        (b"kind: &anchor Pod", "an anchor"),
         (None, "no such file or folder"),
     ],
 )
@@ -86,3 +85,81 @@ def test_the_current_context_is_never_used_unless_asked_for(monkeypatch: pytest.
     monkeypatch.setattr("tenantprofile.cli.sources._read_cluster", None)
     done = CliRunner(env={"KUBECONFIG": "/dev/null"}).invoke(main, ["connections", "-"], input=SPACE % "shop")
     assert done.exit_code == 0
+
+
+NETWORK_POLICY = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+"""
+
+
+def test_what_bears_on_nothing_in_a_folder_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "deny.yaml").write_text(NETWORK_POLICY)
+    (tmp_path / "chart.yaml").write_text("metadata:\n  name: {{ .Values.name }}\n")
+    (tmp_path / "hass.yaml").write_text("password: !secret x\n")
+    found = read_sources([str(tmp_path)])
+    assert [item.name for item in found.objects] == ["deny"]
+    notes = "\n".join(found.notes)
+    assert "a Go template; render it first: helm template" in notes
+    assert "hass.yaml:1:11: found a tag" in notes
+
+
+def test_every_file_of_a_folder_that_should_be_read_and_cannot_is_named(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("kind: NetworkPolicy\nspec: [\n")
+    with pytest.raises(SourceError) as caught:
+        read_sources([str(tmp_path)])
+    assert "a.yaml" in str(caught.value)
+    assert "b.yaml" in str(caught.value)
+    assert read_sources([str(tmp_path)], exclude=["[ab].yaml"]).objects == []
+
+
+def test_json_objects_may_follow_each_other(tmp_path: Path) -> None:
+    one = '{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "%s"}}\n'
+    file = tmp_path / "stream.json"
+    file.write_text(one % "a" + one % "b")
+    found = read_sources([str(file)]).objects
+    assert [(item.name, item.origin.line(("metadata",))) for item in found] == [("a", 1), ("b", 2)]
+
+
+def test_deep_json_is_an_error_and_no_stack(tmp_path: Path) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text('{"kind": "Pod", "spec": ' + "[" * 3000 + "]" * 3000 + "}")
+    with pytest.raises(SourceError, match="levels of nesting"):
+        read_sources([str(file)])
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("extensions/v1beta1", "NetworkPolicy"),
+        ("networking.k8s.io/v1beta1", "NetworkPolicy"),
+        ("networking.k8s.io/v1", "NetworkPolcy"),
+        ("networking.k8s.io/v1", "networkpolicy"),
+        ("cilium.io/v2", "CiliumNetworkPolicy"),
+        ("projectcalico.org/v3", "GlobalNetworkPolicy"),
+        ("crd.antrea.io/v1beta1", "ClusterNetworkPolicy"),
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
+    ],
+)
+def test_policies_that_are_not_read_are_named(tmp_path: Path, version: str, kind: str) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: p, namespace: shop}}\nspec: {{}}\n"
+    )
+    found = read_sources([str(file)])
+    assert found.lacking
+    assert f"1 {kind} ({version})" in found.notes[0]
+
+
+def test_objects_without_a_namespace_are_placed_and_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(NETWORK_POLICY + "---" + NETWORK_POLICY.replace(", namespace: shop", ""))
+    assert (
+        "1 object without a namespace is taken as in namespace default" in read_sources([str(file)]).notes[0]
+    )
+    placed = read_sources([str(file)], default_namespace="team")
+    assert [item.namespace for item in placed.objects] == ["shop", "team"]
+    assert placed.notes == []

@@ -36,12 +36,19 @@ WELL = Health(
             "comparison_is_late",
             "no full comparison for 1801 s",
         ),
-        (replace(WELL, complete=lambda: False), "caches_are_incomplete", "has not ended"),
+        (replace(WELL, complete=lambda: False), "is_not_ready", "has not ended"),
+        (
+            replace(
+                WELL, problems=(lambda: None, lambda: "tenantprofiles are not served", lambda: "no lease")
+            ),
+            "is_not_ready",
+            "tenantprofiles are not served\nno lease",
+        ),
     ],
-    ids=["stream", "queue", "comparison", "caches"],
+    ids=["stream", "queue", "comparison", "incomplete", "blind"],
 )
 def test_each_stall_is_told_and_only_that(ill: Health, check: str, words: str) -> None:
-    checks = ("stream_is_stale", "queue_is_stuck", "comparison_is_late", "caches_are_incomplete")
+    checks = ("stream_is_stale", "queue_is_stuck", "comparison_is_late", "is_not_ready")
     assert [getattr(WELL, name)() for name in checks] == [None] * 4
     assert [name for name in checks if getattr(ill, name)()] == [check]
     assert words in getattr(ill, check)()

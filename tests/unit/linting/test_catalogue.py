@@ -24,7 +24,7 @@ def test_a_rule_is_explained_and_tested(rule: Rule) -> None:
     assert rule.group in GROUPS
     assert not rule.title.endswith(".")
     assert rule.why.endswith((".", "…", ")")) or rule.why.endswith(".")
-    assert rule.mend.endswith(".")
+    assert rule.fix.endswith(".")
     assert f'"{rule.id}"' in TESTS
 
 

@@ -73,8 +73,11 @@ def test_what_is_sent_is_what_is_recognised_when_it_comes_back() -> None:
             body["metadata"] |= {"uid": "u", "resourceVersion": "7"}
             seen = observe(body)
             assert seen.digest == seen.applied == item.digest
-            assert json.loads(item.body("7"))["metadata"]["resourceVersion"] == "7"
-            assert (seen.owner_uid is None) == (deletion_policy == "Retain")
+            sent = json.loads(item.body("0123456789abcdef", "7"))["metadata"]
+            assert sent["resourceVersion"] == "7"
+            assert sent["annotations"]["tenantprofile.dev/seal"] == "0123456789abcdef"
+            assert "ownerReferences" not in sent
+            assert seen.owner_uid is None
 
 
 def test_a_template_that_uses_nothing_of_the_namespace_is_rendered_once() -> None:

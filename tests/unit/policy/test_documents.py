@@ -50,12 +50,11 @@ def test_keys_become_strings() -> None:
     [
         ("a: 1\nb: 2\na: 3", 3, "key 'a' a second time; the first is in line 1"),
         ("a: 1\n1: x\n'1': y", 3, "second time"),
-        ("a: &x 1", 1, "anchor"),
         ("a: 1\nb: *x", 2, "alias"),
         ("a: !!str 1", 1, "tag"),
         ("a: !Ref x", 1, "tag"),
         ("%TAG ! tag:example.com,2000:\n---\na: 1", 1, "TAG"),
-        ("a:\n  <<: {b: 1}", 2, "merge"),
+        ("a:\n  <<: [1]", 2, "merge"),
         ("? [a]\n: 1", 1, "as a key"),
         ("~: 1", 1, "as a key"),
         ("a: .inf", 1, "JSON"),
@@ -78,3 +77,18 @@ def test_every_value_has_a_position_and_the_next_thing_around_it_stands_in_for_w
     assert first.line(("a", 0, "c", "missing", 7)) == 3
     assert second.data == {"e": 3}
     assert second.line(("e",)) == 6
+
+
+def test_anchors_aliases_and_merge_keys_are_read_as_kubectl_reads_them() -> None:
+    text = "base: &b {x: 1, w: 2}\nother: &o {w: 3, z: 4}\nmade:\n  <<: [*b, *o]\n  x: 9\ncopy: *b\n"
+    assert read(text)["made"] == {"x": 9, "w": 2, "z": 4}  # type: ignore[index]
+    assert read(text)["copy"] == {"x": 1, "w": 2}  # type: ignore[index]
+
+
+def test_aliases_that_stand_for_too_much_are_refused() -> None:
+    lines = ["a0: &a0 [" + ", ".join("x" * 9) + "]"]
+    lines += [f"a{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 9) + "]" for n in range(1, 12)]
+    with pytest.raises(DocumentError, match="aliases that stand for more than"):
+        read_documents("\n".join(lines))
+    with pytest.raises(DocumentError, match="without a value"):
+        read_documents("a: &x [*x]")

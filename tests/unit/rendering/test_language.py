@@ -135,7 +135,7 @@ def test_nothing_leads_out_of_the_values_and_nothing_undefined_passes(source: st
         + "{% set a = [a, a] %}{% set b = [b, b] %}" * 60
         + "{{ a == b }}",
         "{% set a = {'x': 1} %}" + "{% set a = {'x': a, 'y': a} %}" * 60 + "{{ a }}",
-        "{% set a = [1] %}" + "{% set a = [a] %}" * 2000 + "{{ a }}",
+        "{% set a = [1] %}" + "{% set a = [a] %}" * 700 + "{{ a }}",
         "{% set a = 'a,' | replace('a', 'a' ~ 'a') %}"
         + "{% set a = a | replace('a', 'aaaaaaaaaa') %}" * 20
         + "{{ a }}",

@@ -36,7 +36,7 @@ def spec(name: str, labels: dict[str, str] | None = None, **parameters: Any) -> 
         resolve(template, {}, {key.rstrip("_"): value for key, value in parameters.items()}),
         NamespaceFacts("shop", labels or {}),
         ProfileFacts("baseline"),
-    ).spec
+    )
 
 
 def test_all_templates_are_there() -> None:
@@ -77,7 +77,7 @@ def test_an_example_renders_clean_and_as_the_api_server_stores_it(
 ) -> None:
     parameters = resolve(template, {}, example.parameters)
     facts = NamespaceFacts("shop", example.namespace_labels)
-    found = render(template, parameters, facts, ProfileFacts("baseline")).spec
+    found = render(template, parameters, facts, ProfileFacts("baseline"))
     assert normalize(found) == found
     assert "policyTypes" in found
     serious = [finding for finding in check_spec(found) if finding.rule.severity in ("error", "warning")]

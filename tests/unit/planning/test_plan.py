@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan
 from tenantprofile.planning.observed import Observed, observe
-from tenantprofile.planning.plan import Create, Replace, difference
+from tenantprofile.planning.plan import Create, Replace, plan
 from tenantprofile.planning.profile import Profile, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
 from tenantprofile.rendering.templates import builtin_templates
@@ -46,94 +46,123 @@ def stored(policy: DesiredPolicy, **changes: Any) -> Observed:
     return replace(observe(body), **changes)
 
 
+def names(policies: list[DesiredPolicy]) -> set[str]:
+    return {policy.name for policy in policies}
+
+
 def test_nothing_is_done_when_everything_is_as_desired() -> None:
     policies = desired(*NAMES)
-    plan = difference(policies, {p.name: stored(p) for p in policies}, removable={"p"})
-    assert plan.is_empty
-    assert plan.holding == tuple(policies)
+    steps = plan(
+        policies, {p.name: stored(p) for p in policies}, owned=names(policies), removable=names(policies)
+    )
+    assert steps.is_empty
+    assert steps.holding == tuple(policies)
 
 
 def test_allowances_are_written_before_denies_and_removed_after_them() -> None:
     policies = desired(*NAMES)
-    plan = difference(policies, {}, removable={"p"})
-    assert [[w.desired.entry for w in phase] for phase in plan.writes] == [
+    steps = plan(policies, {}, owned=(), removable=())
+    assert [[w.desired.entry for w in phase] for phase in steps.writes] == [
         ["dns-egress", "same-namespace", "monitoring-scrape"],
         ["default-deny"],
     ]
-    removal = difference([], {p.name: stored(p) for p in policies}, removable={"p"})
+    removal = plan(
+        [], {p.name: stored(p) for p in policies}, owned=names(policies), removable=names(policies)
+    )
     assert [[d.name for d in phase] for phase in removal.deletes] == [
         ["p.default-deny"],
-        ["p.dns-egress", "p.same-namespace", "p.monitoring-scrape"],
+        ["p.dns-egress", "p.monitoring-scrape", "p.same-namespace"],
     ]
 
 
 def test_in_a_namespace_where_nothing_runs_yet_everything_is_written_at_once() -> None:
-    plan = difference(desired(*NAMES), {}, removable={"p"}, empty_before=True)
-    assert [len(phase) for phase in plan.writes] == [4]
+    steps = plan(desired(*NAMES), {}, owned=(), removable=(), empty_before=True)
+    assert [len(phase) for phase in steps.writes] == [4]
 
 
 def test_a_change_by_others_is_drift_and_a_change_of_the_profile_is_not() -> None:
     (before,) = desired("default-deny")
     (after,) = desired({"template": "default-deny", "purpose": "new"})
-    by_others = difference([before], {before.name: stored(before, digest="other")}, removable=())
+    by_others = plan(
+        [before], {before.name: stored(before, digest="other")}, owned={before.name}, removable=()
+    )
     assert [w.drifted for p in by_others.writes for w in p if isinstance(w, Replace)] == [True]
-    by_profile = difference([after], {before.name: stored(before)}, removable=())
+    by_profile = plan([after], {before.name: stored(before)}, owned={before.name}, removable=())
     assert [w.drifted for p in by_profile.writes for w in p if isinstance(w, Replace)] == [False]
 
 
 def test_a_policy_that_was_deleted_by_others_is_told_from_one_that_never_was() -> None:
     policies = desired("default-deny", "dns-egress")
-    plan = difference(policies, {}, removable=(), lost={"p.default-deny"})
-    creates = [w for phase in plan.writes for w in phase if isinstance(w, Create)]
+    steps = plan(policies, {}, owned={"p.default-deny"}, removable=(), lost={"p.default-deny": ""})
+    creates = [w for phase in steps.writes for w in phase if isinstance(w, Create)]
     assert {w.desired.entry: w.lost for w in creates} == {"default-deny": True, "dns-egress": False}
 
 
 def test_what_is_not_ours_is_neither_replaced_nor_removed() -> None:
     (policy,) = desired("default-deny")
-    foreign = stored(policy, ours=False, digest="other")
-    plan = difference([policy], {policy.name: foreign, "p.else": foreign}, removable={"p"})
-    assert plan.is_empty
-    assert plan.conflicts == (policy,)
+    foreign = stored(policy, digest="other")
+    steps = plan([policy], {policy.name: foreign, "p.else": foreign}, owned=(), removable=())
+    assert steps.is_empty
+    assert steps.conflicts == (policy,)
+
+
+def test_a_change_that_forges_the_applied_digest_is_drift_all_the_same() -> None:
+    (policy,) = desired("default-deny")
+    forged = stored(policy, digest="open", applied="open")
+    steps = plan(
+        [policy],
+        {policy.name: forged},
+        owned={policy.name},
+        removable=(),
+        written={policy.name: policy.digest},
+    )
+    assert [write.undoes_drift for phase in steps.writes for write in phase] == [True]
+
+
+def test_a_lost_policy_of_which_the_profile_wants_another_form_is_no_drift() -> None:
+    (before,) = desired("default-deny")
+    (after,) = desired({"template": "default-deny", "purpose": "new"})
+    lost = {before.name: before.digest}
+    for policy, undoes in ((before, True), (after, False)):
+        steps = plan([policy], {}, owned={policy.name}, removable=(), lost=lost)
+        assert [write.undoes_drift for phase in steps.writes for write in phase] == [undoes]
+
+
+def test_what_was_ours_and_lost_its_label_is_removed_by_its_name() -> None:
+    steps = plan([], {}, owned={"p.default-deny"}, removable={"p.default-deny"})
+    assert [(delete.name, delete.observed) for delete in steps.removals] == [("p.default-deny", None)]
 
 
 @given(
     wanted=st.sets(st.sampled_from(NAMES)),
-    there=st.dictionaries(
-        st.sampled_from(NAMES), st.tuples(st.booleans(), st.booleans(), st.sampled_from(["p", "q"]))
-    ),
-    removable=st.sets(st.sampled_from(["p", "q"])),
+    there=st.dictionaries(st.sampled_from(NAMES), st.tuples(st.booleans(), st.booleans())),
+    removable=st.sets(st.sampled_from([f"p.{name}" for name in NAMES])),
     kept=st.sets(st.sampled_from([f"p.{name}" for name in NAMES])),
 )
 def test_whatever_is_there_the_plan_leads_to_the_desired_state_and_spares_the_rest(
     wanted: set[str],
-    there: dict[str, tuple[bool, bool, str]],
+    there: dict[str, tuple[bool, bool]],
     removable: set[str],
     kept: set[str],
 ) -> None:
     everything = {p.entry: p for p in desired(*NAMES)}
     policies = [everything[name] for name in sorted(wanted) if f"p.{name}" not in kept]
     observed = {
-        everything[name].name: stored(
-            everything[name],
-            ours=ours,
-            profile=owner,
-            **({} if intact else {"digest": "changed"}),
-        )
-        for name, (ours, intact, owner) in there.items()
+        everything[name].name: stored(everything[name], **({} if intact else {"digest": "changed"}))
+        for name, (_, intact) in there.items()
     }
-    plan = difference(policies, observed, removable=removable, kept_names=kept)
+    owned = {everything[name].name for name, (ours, _) in there.items() if ours}
+    steps = plan(policies, observed, owned=owned, removable=removable, kept_names=kept)
     after = {name: seen.digest for name, seen in observed.items()}
-    for phase in plan.writes:
+    for phase in steps.writes:
         for write in phase:
-            assert observed.get(write.desired.name) is None or observed[write.desired.name].ours
+            assert write.desired.name not in observed or write.desired.name in owned
             after[write.desired.name] = write.desired.digest
-    for phase in plan.deletes:
-        for removal in phase:
-            assert removal.observed.ours
-            assert removal.observed.profile in removable
-            assert removal.name not in kept
-            del after[removal.name]
-    conflicts = {policy.name for policy in plan.conflicts}
+    for removal in steps.removals:
+        assert removal.name in owned & removable
+        assert removal.name not in kept
+        del after[removal.name]
+    conflicts = {policy.name for policy in steps.conflicts}
     for policy in policies:
         assert policy.name in conflicts or after[policy.name] == policy.digest
     for name in kept & set(observed):

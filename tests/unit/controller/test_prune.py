@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tenantprofile.cluster.api import ApiError
-from tenantprofile.controller.removal import rests_on_present
+from tenantprofile.controller.prune import rests_on_present
 from tenantprofile.controller.state import namespace_record, profile_record
 
 NAMESPACE = {"metadata": {"name": "shop", "uid": "n1", "resourceVersion": "5", "labels": {"tenant": "shop"}}}

@@ -80,7 +80,7 @@ def test_times_move_only_with_the_conditions_status() -> None:
 
 def test_conditions_say_how_it_stands() -> None:
     tally = Tally(Drift())
-    assert conditions(made(tally, selected=0))["Ready"] == ("True", "NoNamespaces")
+    assert conditions(made(tally, selected=0))["Ready"] == ("False", "NoNamespaces")
     found = conditions(made(tally, selected=2))
     assert found["Ready"] == ("False", "Progressing")
     assert found["Progressing"] == ("True", "Applying")
@@ -101,3 +101,46 @@ def test_conditions_say_how_it_stands() -> None:
 def test_repairs_go_on_counting_after_a_restart() -> None:
     tally = Tally(Drift(7, "t0", "ns/p: spec changed"))
     assert Drift.from_status(made(tally)) == tally.drift
+
+
+def test_what_was_found_before_a_change_does_not_count_until_it_is_looked_at_again() -> None:
+    tally = Tally(Drift())
+    for namespace in ("a", "b"):
+        tally.put(namespace, Outcome(1, 1))
+    assert conditions(made(tally, selected=2))["Ready"] == ("True", "Applied")
+    tally.renew()
+    found = conditions(made(tally, selected=2))
+    assert found["Ready"] == ("False", "Progressing")
+    assert found["Progressing"] == ("True", "Applying")
+    assert tally.put("a", Outcome(1, 1))
+    assert conditions(made(tally, selected=2))["Ready"] == ("False", "Progressing")
+    tally.put("b", Outcome(1, 1))
+    assert conditions(made(tally, selected=2))["Ready"] == ("True", "Applied")
+    tally.pending("b")
+    assert conditions(made(tally, selected=2))["Ready"] == ("False", "Progressing")
+
+
+def test_what_leaves_a_namespace_without_protection_comes_first() -> None:
+    tally = Tally(Drift())
+    tally.put("a", Outcome(1, 0, (Problem("a", "dns", "ApplyFailed", "no"),)))
+    tally.put("z", Outcome(1, 0, (Problem("z", "deny", "Conflict", "NOT protected", minor=False),)))
+    found = made(tally)
+    assert [problem["namespace"] for problem in found["problems"]] == ["z", "a"]
+    assert conditions(found)["Degraded"] == ("True", "Conflict")
+
+
+def test_trouble_in_a_namespace_that_is_not_selected_any_more_is_a_problem() -> None:
+    tally = Tally(Drift())
+    tally.put("kept", Outcome(1, 1))
+    tally.put("left", Outcome(0, 0, (Problem("left", "deny", "ApplyFailed", "no"),), selected=False))
+    found = made(tally, selected=1)
+    assert found["namespaces"]["summary"] == "1/1"
+    assert conditions(found)["Ready"] == ("False", "ApplyFailed")
+
+
+def test_a_suspended_profile_says_what_is_not_as_desired() -> None:
+    tally = Tally(Drift())
+    tally.put("a", Outcome(2, 0, standing=1))
+    degraded = next(c for c in made(tally, suspended=True)["conditions"] if c["type"] == "Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "Suspended")
+    assert "0 of 2 policies as desired; 1 in another form stays in force" in degraded["message"]

@@ -1,4 +1,4 @@
-"""The status board: outcomes per namespace go in, one status per profile comes out, at most once a second.
+"""Writes statuses: outcomes per namespace go in, one status per profile comes out, at most once a second.
 
 Nothing is published before everything has been looked at once, unless something has been written or is
 wrong: a restart that finds all in order leaves no trace.
@@ -15,6 +15,7 @@ from typing import Final
 from tenantprofile.cluster.api import PROFILES, TEMPLATES, Api, ApiError
 from tenantprofile.controller.state import ProfileRecord, State, TemplateRecord
 from tenantprofile.planning import status as standing
+from tenantprofile.planning.desired import Renderer
 from tenantprofile.planning.status import Condition, Drift, Outcome, Problem, Tally
 
 logger = logging.getLogger(__name__)
@@ -23,17 +24,22 @@ INTERVAL: Final = 1.0
 """Seconds between two statuses of one profile."""
 
 
-class StatusBoard:
+class StatusWriter:
     """Tallies of all profiles, and the task that publishes them."""
 
-    def __init__(self, api: Api, state: State) -> None:
+    def __init__(self, api: Api, state: State, renderer: Renderer) -> None:
         self._api = api
+        self._renderer = renderer
         self._state = state
         self._tallies: dict[str, Tally] = {}
         self._profiles_of: dict[str, tuple[str, ...]] = {}
+        self._overtaken: set[str] = set()
         self._dirty: set[str] = set()
         self._dirty_templates: set[str] = set()
         self._wakeup = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.degraded: Callable[[ProfileRecord, bool, str, str], None] = lambda *_: None
+        """Called when a profile turns Degraded, or is not any more: the profile, which of them, reason, message."""
         self.settled = False
         """Every namespace has been looked at once since the start."""
 
@@ -42,6 +48,8 @@ class StatusBoard:
         for name in self._profiles_of.get(namespace, ()):
             if name not in outcomes and name in self._tallies and self._tallies[name].put(namespace, None):
                 self.touch(name)
+                if self._state.profiles.get(name) is None and not self._tallies[name].outcomes:
+                    del self._tallies[name]
         for name, outcome in outcomes.items():
             if self._tally(name).put(namespace, outcome):
                 self.touch(name)
@@ -49,9 +57,32 @@ class StatusBoard:
             self._profiles_of[namespace] = tuple(outcomes)
         else:
             self._profiles_of.pop(namespace, None)
+        if namespace in self._overtaken:
+            self.pending(namespace)
+
+    def begins(self, namespace: str) -> None:
+        """A pass over a namespace begins: what is noticed from here on makes its outcome old."""
+        self._overtaken.discard(namespace)
+
+    def pending(self, namespace: str) -> None:
+        """A namespace is to be looked at again: what was found there before does not count until then."""
+        self._overtaken.add(namespace)
+        for name in self._profiles_of.get(namespace, ()):
+            tally = self._tallies.get(name)
+            if tally is not None and tally.pending(namespace):
+                self.touch(name)
+
+    def renew(self, profile: str) -> None:
+        """A profile or one of its templates has changed: every namespace is to be looked at again.
+
+        It is published at once: Ready must not stand while what it was said of is being replaced.
+        """
+        self._tally(profile).renew()
+        self.touch(profile)
+        self._hurry.set()
 
     def is_news(self, namespace: str, profile: str, problems: tuple[Problem, ...]) -> bool:
-        """Whether a namespace's problems differ from those on the board."""
+        """Whether a namespace's problems differ from those that were reported last."""
         tally = self._tallies.get(profile)
         known = tally.outcomes.get(namespace) if tally is not None else None
         return known is None or known.problems != problems
@@ -78,6 +109,11 @@ class StatusBoard:
         self._tallies.pop(profile, None)
         self._dirty.discard(profile)
 
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """By profile."""
+        return self._tallies
+
     def tally(self, profile: str) -> Tally | None:
         return self._tallies.get(profile)
 
@@ -90,13 +126,19 @@ class StatusBoard:
 
     async def run(self, may_write: Callable[[], bool]) -> None:
         """Publish until cancelled. `may_write`: whether this operator leads and its caches are complete."""
+        published = float("-inf")
+        clock = asyncio.get_running_loop().time
         while True:
             await self._wakeup.wait()
-            await asyncio.sleep(INTERVAL)
+            if clock() - published < INTERVAL or not self._hurry.is_set():
+                await asyncio.sleep(INTERVAL)
+            self._hurry.clear()
             if not may_write() or not (self.settled or self._api.writes or self._troubled()):
+                await asyncio.sleep(INTERVAL)
                 continue
             self._wakeup.clear()
             await self.publish()
+            published = clock()
 
     def _troubled(self) -> bool:
         return any(tally.troubled for tally in self._tallies.values())
@@ -107,8 +149,14 @@ class StatusBoard:
         for name in profiles:
             record = self._state.profiles.get(name)
             if record is not None:
-                status = self._status(record)
-                if status != record.status and not await self._write(PROFILES, record, status):
+                if record.plan is not None:
+                    await record.plan.prepare(self._renderer)
+                before, status = record.status, self._status(record)
+                if status == before:
+                    continue
+                if await self._write(PROFILES, record, status):
+                    self._tell_degraded(record, before, status)
+                else:
                     self.touch(name)
         templates, self._dirty_templates = self._dirty_templates, set()
         for name in templates:
@@ -117,6 +165,15 @@ class StatusBoard:
                 status = self._template_status(template)
                 if status != template.status and not await self._write(TEMPLATES, template, status):
                     self.touch_template(name)
+
+    def _tell_degraded(
+        self, record: ProfileRecord, before: Mapping[str, object], after: Mapping[str, object]
+    ) -> None:
+        old, new = standing.condition(before, "Degraded"), standing.condition(after, "Degraded")
+        if (old.get("status") == "True") != (new.get("status") == "True"):
+            self.degraded(
+                record, new.get("status") == "True", str(new.get("reason")), str(new.get("message"))
+            )
 
     async def _write(
         self, collection: str, record: ProfileRecord | TemplateRecord, status: dict[str, object]

@@ -9,9 +9,13 @@ made good when the news arrives; a removal has opened the namespace until then.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from tenantprofile.cluster.api import NAMESPACES, PROFILES, Api, ApiError, Object
 from tenantprofile.controller.state import NamespaceRecord, ProfileRecord, namespace_record
+from tenantprofile.names import GROUP
+
+PROFILE_CRD: Final = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tenantprofiles.{GROUP}"
 
 
 async def rests_on_present(
@@ -35,6 +39,17 @@ async def rests_on_present(
         elif (found["metadata"]["uid"], found["metadata"]["generation"]) != (record.uid, record.generation):
             return False
     return True
+
+
+async def kind_uid(api: Api) -> str:
+    """The uid of the CRD of profiles; empty where it is gone or going. Raises ApiError.
+
+    Profiles that go because their CRD does say nothing about what anybody wants.
+    """
+    found = await _find(api, PROFILE_CRD)
+    if found is None or found["metadata"].get("deletionTimestamp"):
+        return ""
+    return str(found["metadata"]["uid"])
 
 
 async def _find(api: Api, path: str) -> Object | None:
