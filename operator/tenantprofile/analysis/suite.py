@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tenantprofile.analysis.naming import end_text, words_of
-from tenantprofile.analysis.world import Assembly, InputError, path_of
+from tenantprofile.analysis.world import Assembly, InputError
 from tenantprofile.assertions.check import Result, Violation, check
 from tenantprofile.assertions.form import AssertionFormError, NetworkAssertion, parse_assertions
 from tenantprofile.connectivity.connections import ConnectionMap
@@ -90,11 +90,9 @@ def suites(assembly: Assembly) -> list[tuple[SourceObject, tuple[NetworkAssertio
         spec = item.raw.get("spec")
         raw = spec.get("assertions") if isinstance(spec, dict) else None
         try:
-            found.append((item, parse_assertions(raw, "spec.assertions")))
+            found.append((item, parse_assertions(raw, ("spec", "assertions"))))
         except AssertionFormError as error:
-            told = "; ".join(error.complaints)
-            place = item.place(path_of(error.complaints[0].partition(": ")[0]))
-            raise InputError(f"{place}: {item}: {told}") from error
+            raise InputError(f"{item.place(error.complaints[0].path)}: {item}: {error}") from error
     return found
 
 

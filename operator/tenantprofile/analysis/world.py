@@ -8,7 +8,6 @@ Of a cluster alone nothing is rendered, because there the policies are already w
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,6 @@ from typing import Any, Final
 
 from tenantprofile.connectivity.manifests import KINDS, VERSIONS, ManifestError, labels_of
 from tenantprofile.connectivity.world import World
-from tenantprofile.input.documents import Path
 from tenantprofile.input.objects import SourceObject
 from tenantprofile.names import (
     ANNOTATION_TEMPLATE,
@@ -43,8 +41,6 @@ OPERATOR_NAMESPACE: Final = "tenantprofile-system"
 
 _TOLD: Final = 3
 """Objects that a note names before it counts."""
-
-_STEP: Final = re.compile(r"\[(\d+)\]|\['([^']*)'\]|([^.\[\]]+)")
 
 
 class InputError(ValueError):
@@ -107,11 +103,6 @@ class Assembly:
 def assemble(objects: Iterable[SourceObject], *, operator_namespace: str = OPERATOR_NAMESPACE) -> Assembly:
     """The world of these objects. Raises InputError, with the place, for what makes no world."""
     return _Assembler(tuple(objects), operator_namespace).assemble()
-
-
-def path_of(text: str) -> Path:
-    """A field path as messages write it, as the path of the data: `spec.ingress[0]` and so on."""
-    return tuple(int(index) if index else quoted or plain for index, quoted, plain in _STEP.findall(text))
 
 
 def manifest_of(policy: DesiredPolicy, profile: Profile, namespace: str = "") -> dict[str, Any]:
@@ -198,7 +189,7 @@ class _Assembler:
                     labels = labels_of(item.metadata.get("labels"), "metadata.labels")
                     annotations = labels_of(item.metadata.get("annotations"), "metadata.annotations")
                 except ManifestError as error:
-                    raise InputError(f"{item.place(path_of(error.path))}: {item}: {error}") from error
+                    raise InputError(f"{item.place(error.path)}: {item}: {error}") from error
                 found[item.name] = NamespaceFacts(
                     item.name, {**labels, LABEL_NAMESPACE_NAME: item.name}, annotations
                 )
@@ -228,8 +219,7 @@ class _Assembler:
             try:
                 found.append((parse_profile(item.raw), item))
             except ProfileError as error:
-                first = path_of(error.complaints[0].partition(":")[0])
-                self._refuse(item, "; ".join(error.complaints), item.place(first))
+                self._refuse(item, error.told, item.place(error.complaints[0].path))
         return sorted(found, key=lambda pair: pair[0].name)
 
     def _refuse(self, item: SourceObject, complaint: str, place: str) -> None:
@@ -319,7 +309,7 @@ class _Assembler:
         except ManifestError as error:
             items: Sequence[SourceObject] = places.get(error.object, ())
             items = items or self._refused_alone()
-            place = f"{items[-1].place(path_of(error.path))}: " if items else ""
+            place = f"{items[-1].place(error.path)}: " if items else ""
             raise InputError(f"{place}{error}") from error
 
     def _refused_alone(self) -> list[SourceObject]:

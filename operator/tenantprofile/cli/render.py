@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 import yaml
 
-from tenantprofile.analysis.world import manifest_of, path_of
+from tenantprofile.analysis.world import manifest_of
 from tenantprofile.cli.output import output_option, say, stop
 from tenantprofile.cli.sources import SourceError, read_sources
 from tenantprofile.connectivity.manifests import ManifestError, labels_of
@@ -125,7 +125,7 @@ def _profiles(objects: list[SourceObject]) -> list[Profile]:
             try:
                 parsed.append(parse_profile(item.raw))
             except ProfileError as error:
-                place = item.place(path_of(error.complaints[0].partition(":")[0]))
+                place = item.place(error.complaints[0].path)
                 stop(f"{place}: {error}")
     if not parsed:
         stop(f"no TenantProfile of {API_VERSION} in the files given with --profile")

@@ -202,7 +202,7 @@ def _say_what_was_not_read(found: Sources) -> None:
 
 def _read(name: str, found: Sources, exclude: tuple[str, ...], *, several: bool) -> Iterator[SourceObject]:
     if name == "-":
-        yield from _objects(sys.stdin.read(), "standard input", found)
+        yield from _objects(_decoded(sys.stdin.buffer.read(), name := "standard input"), name, found)
         return
     path = Path(name)
     if path.is_dir():
@@ -260,11 +260,16 @@ def _is_meant(file: Path, folder: Path) -> bool:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{file}: not UTF-8 (byte {error.start}); expected YAML or JSON") from error
+        return _decoded(file.read_bytes(), str(file))
     except OSError as error:
         raise SourceError(f"{file}: {error.strerror or error}") from error
+
+
+def _decoded(raw: bytes, source: str) -> str:
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{source}: not UTF-8 (byte {error.start}); expected YAML or JSON") from error
 
 
 def _objects(text: str, source: str, found: Sources, *, lenient: bool = False) -> Iterator[SourceObject]:

@@ -16,7 +16,15 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from tenantprofile.connectivity.addresses import Address, AddressSet, parse_address
-from tenantprofile.connectivity.manifests import ManifestError, as_list, as_map, identity, labels_of, relevant
+from tenantprofile.connectivity.manifests import (
+    ManifestError,
+    as_list,
+    as_map,
+    as_text,
+    identity,
+    labels_of,
+    relevant,
+)
 from tenantprofile.connectivity.policies import Policy, PolicySpec, parse_spec
 from tenantprofile.connectivity.services import (
     Endpoint,
@@ -336,10 +344,13 @@ def node_addresses(raw: Mapping[str, Any]) -> tuple[Address, ...]:
 
 def _controller(raw: Mapping[str, Any]) -> tuple[str, str] | None:
     metadata = as_map(raw.get("metadata"), "metadata")
-    for reference in as_list(metadata.get("ownerReferences"), "metadata.ownerReferences"):
-        reference = as_map(reference, "metadata.ownerReferences")
-        if reference.get("controller") and reference.get("kind") in _OWNERS:
-            return str(reference["kind"]), str(reference.get("name"))
+    for index, item in enumerate(as_list(metadata.get("ownerReferences"), "metadata.ownerReferences")):
+        where = f"metadata.ownerReferences[{index}]"
+        reference = as_map(item, where)
+        kind = as_text(reference.get("kind"), f"{where}.kind")
+        name = as_text(reference.get("name"), f"{where}.name")
+        if reference.get("controller") and kind in _OWNERS and name:
+            return kind, name
     return None
 
 

@@ -20,7 +20,6 @@ from tenantprofile.policy.findings import Finding, Path, Rule, nearest, shown
 from tenantprofile.policy.validity import UNKNOWN_FIELD
 from tenantprofile.rendering.facts import NamespaceFacts
 
-_STEP: Final = re.compile(r"\[(\d+)\]|\['([^']*)'\]|([^.\[\]]+)")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _FIELDS: Final = ("apiVersion", "kind", "metadata", "spec")
 _CLUSTER_SCOPED: Final = frozenset({"Namespace", "TenantProfile", "PolicyTemplate"})
@@ -43,11 +42,6 @@ class Input:
     services: Sequence[SourceObject]
     complete: bool
     findings: list[Placed] = field(default_factory=list)
-
-
-def path_of(text: str) -> Path:
-    """A field path as messages write it (`spec.ingress[0]`), as a path in the data."""
-    return tuple(int(index) if index else quoted or plain for index, quoted, plain in _STEP.findall(text))
 
 
 def is_managed(item: SourceObject) -> bool:
@@ -142,7 +136,7 @@ def _usable(item: SourceObject, findings: list[Placed]) -> bool:
     try:
         World.from_objects((item.raw,))
     except ManifestError as error:
-        findings.append(_about(INVALID_OBJECT, item, path_of(error.path), error.message))
+        findings.append(_about(INVALID_OBJECT, item, error.path, error.message))
         return False
     return True
 
