@@ -108,12 +108,12 @@ def run(assembly: Assembly, settings: Settings = DEFAULT_SETTINGS) -> Iterator[O
                 yield Outcome(str(item), place, result, tuple(_examples(assembly, result, settings)))
     for profile, item in assembly.profiles:
         violated = {
-            refusal.name: (space, refusal) for space, refusal in assembly.violated.get(profile.name, ())
+            refusal.assertion: (space, refusal) for space, refusal in assembly.violated.get(profile.name, ())
         }
         for index, assertion in enumerate(profile.assertions):
             place = item.place(("spec", "assertions", index))
             checked = max(1, len(assembly.selected.get(profile.name, ())))
-            space, refusal = violated.get(f"assertion {assertion.name}", ("", None))
+            space, refusal = violated.get(assertion.name, ("", None))
             if refusal is None:
                 result = Result(assertion, "passed", checked)
             else:

@@ -173,7 +173,7 @@ def _place(found: Sources, default_namespace: str) -> None:
         if default_namespace and isinstance(item.raw.get("metadata"), Mapping):
             metadata = {**item.metadata, "namespace": namespace}
             found.objects[index] = SourceObject({**item.raw, "metadata": metadata}, item.origin)
-    if not default_namespace and any(item.namespace for item in found.objects if item.kind in _NAMESPACED):
+    if not default_namespace:
         count = len(homeless)
         found.notes.append(
             f"{count} object{'' if count == 1 else 's'} without a namespace {'is' if count == 1 else 'are'} taken as in"
@@ -191,10 +191,11 @@ def _say_what_was_not_read(found: Sources) -> None:
     if refused := refused_objects(found.objects):
         found.lacking = True
         found.notes.append(
-            f"the API server does not serve these versions, so they count as absent: {listed(refused)}"
+            f"the API server does not serve these kinds and versions, so they count as absent: {listed(refused)}"
         )
     if made := makers(found.objects):
         kinds: Counter[str] = sum(made.values(), Counter())
+        found.lacking = True
         found.notes.append(
             f"controllers make pods for {listed(kinds)}, which stand in no manifest and are not judged"
         )
@@ -226,20 +227,23 @@ def _folder(path: Path, found: Sources, exclude: tuple[str, ...]) -> Iterator[So
         found.notes.append(f"{path}: no file in it ends in {', '.join(SUFFIXES)}")
     built = [kustomize.build(root) for root in _kustomization_roots(path, is_wanted)]
     inside: set[Path] = set()
+    as_they_are: set[Path] = set()
     for one in built:
         if one.problem:
             found.lacking = True
+            as_they_are |= kustomize.reached(one.folder)
             found.notes.append(
                 f"{one.folder}: a kustomization that was not built ({one.problem}); its files are read as they are."
                 f" Build it first: kubectl kustomize {one.folder}"
             )
         else:
             found.notes.append(f"{one.folder}: built as a kustomization")
+            inside |= kustomize.reached(one.folder)
             yield from _objects(one.text, f"{one.folder} (built)", found, lenient=True)
-    if built and all(not one.problem for one in built):
-        inside = set(kustomize.kustomizations(path))
     for file in files:
-        if not any(parent in inside for parent in file.parents):
+        # The nearest kustomization above a file is the one that may take it up.
+        home = next((p for p in file.resolve().parents if p in inside or p in as_they_are), None)
+        if home is None or home not in inside:
             yield from _objects(_text(file), str(file), found, lenient=True)
 
 

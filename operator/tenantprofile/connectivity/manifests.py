@@ -40,6 +40,10 @@ def pod_template(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
+POLICY_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+"""The fields of a NetworkPolicy; the last is of old API servers, which filled it."""
+
+
 class ManifestError(ValueError):
     """A manifest that the API server would refuse: `object` (kind ns/name), `path`, what is wrong."""
 
@@ -124,6 +128,21 @@ def relevant(objects: Iterable[object]) -> Iterator[tuple[str, Mapping[str, Any]
                 yield from relevant((typed,))
         elif VERSIONS.get(kind) == raw.get("apiVersion") or (kind not in KINDS and pod_template(raw)):
             yield kind, raw
+
+
+def check_metadata(kind: str, raw: Mapping[str, Any]) -> None:
+    """Refuse what the API server would refuse of any object: it would not be there. Raises ManifestError.
+
+    Labels of a Pod are read with it.
+    """
+    metadata = as_map(raw.get("metadata"), "metadata")
+    if kind != "Pod":
+        labels_of(metadata.get("labels"), "metadata.labels")
+    labels_of(metadata.get("annotations"), "metadata.annotations")
+    if kind == "NetworkPolicy":
+        for field in raw:
+            if field not in POLICY_FIELDS:
+                raise ManifestError((str(field),), f"unknown field; expected {', '.join(POLICY_FIELDS[:4])}")
 
 
 def identity(kind: str, raw: Mapping[str, Any]) -> tuple[str, str]:
