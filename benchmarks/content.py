@@ -173,7 +173,7 @@ def bare_bodies(made: list[Object]) -> list[tuple[str, Object]]:
             }
             for part in ("labels", "annotations")
         }
-        kept = {"name": metadata["name"], **renamed, "ownerReferences": metadata["ownerReferences"]}
+        kept = {"name": metadata["name"], **renamed}
         body = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": kept}
         bodies.append((metadata["name"], {**body, "spec": policy["spec"]}))
     return bodies

@@ -250,7 +250,7 @@ def test_a_sound_installation_is_said_to_be_and_nothing_is_written(
         "profiles": "ok",
     }
     assert done.exit_code == 1
-    assert seen["operator"]["seen"] == "0 of 1 available, image tenantprofile-operator:latest"
+    assert seen["operator"]["seen"] == "0 of 1 available, image tenantprofile-operator:0.1.0"
     assert "held by" in seen["lease"]["seen"]
     time.sleep(0.5)
     mine = [e for e in list(cp.audit_events())[before:] if e["user"]["username"] == "admin"]

@@ -14,6 +14,8 @@ WINDOW: Final = 30.0
 """Seconds that a repair counts."""
 PATIENCE: Final = 5
 """Repairs of one policy within the window before it counts as fought over."""
+ROOM: Final = 0.2
+"""Seconds, so that the last look comes after the end and not at it."""
 SPACING: Final = 0.02
 """Seconds between two repairs of a fought-over policy that protect."""
 LONGEST: Final = 30.0
@@ -46,6 +48,13 @@ class Contention:
     def is_contested(self, namespace: str, name: str, now: float) -> bool:
         """Whether a policy is fought over."""
         return self._excess(namespace, name, now) >= 0
+
+    def remaining(self, namespace: str, name: str, now: float) -> float:
+        """Seconds after which a policy does not count as fought over any more, if nothing else happens."""
+        times = self._repairs.get((namespace, name))
+        if times is None or len(times) < PATIENCE:
+            return 0.0
+        return max(0.0, times[-PATIENCE] + WINDOW - now) + ROOM
 
     def wait(self, namespace: str, name: str, now: float, *, protects: bool) -> float:
         """Seconds to wait before the next repair. `protects`: what it undoes may let traffic through."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.controller.apply import Applier
-from tenantprofile.controller.contention import WINDOW, Contention
+from tenantprofile.controller.contention import Contention
 from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.ledger import DELETE, Ledger, Owned
 from tenantprofile.controller.metrics import Metrics
@@ -442,7 +442,7 @@ class Reconciler:
         """Say so where a policy is fought over; and come back to take it back when that has ended."""
         if self._contention.is_contested(run.namespace, desired.name, self._clock()):
             other = self._contention.other(run.namespace, desired.name)
-            run.again(WINDOW)
+            run.again(self._contention.remaining(run.namespace, desired.name, self._clock()))
             run.tell(
                 desired.profile,
                 desired.entry,
