@@ -42,6 +42,7 @@ from tenantprofile.controller.state import (
 )
 from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.names import LABEL_PROFILE
+from tenantprofile.paths import Complaint
 from tenantprofile.planning.desired import ProfilePlan
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.profile import Profile, ProfileError
@@ -203,7 +204,9 @@ class Controller:
         record = ProfileRecord(
             name, found.uid, before.generation if before else 0, before.status if before else {}
         )
-        record.error = ProfileError(name, [f"the object cannot be read: {found.reason}; simplify it"])
+        record.error = ProfileError(
+            name, [Complaint((), f"the object cannot be read: {found.reason}; simplify it")]
+        )
         version = int(found.resource_version) if found.resource_version.isdigit() else 0
         if self._state.profiles.put(key, version, record):
             self._state.profiles.undecodable[key] = found

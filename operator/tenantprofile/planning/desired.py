@@ -110,6 +110,8 @@ class Refusal:
     """Empty for an entry that is only held back: the assertion's own refusal, without an entry, says why."""
     last_good: DesiredPolicy | None = None
     """What the entry yielded before it went wrong, where this process still knows: it is kept up."""
+    assertion: str = ""
+    """The name of the assertion that does not hold, where the refusal is about one."""
 
 
 class Renderer(Protocol):
@@ -232,7 +234,14 @@ class ProfilePlan:
     def _told(self, violated: tuple[Violated, ...]) -> tuple[Refusal, ...]:
         # No object can have such a name, so that it stands for nothing but the message.
         return tuple(
-            Refusal(f"assertion {one.assertion.name}", self.profile.name, "", ASSERTION_FAILED, one.message)
+            Refusal(
+                f"assertion {one.assertion.name}",
+                self.profile.name,
+                "",
+                ASSERTION_FAILED,
+                one.message,
+                assertion=one.assertion.name,
+            )
             for one in violated
         )
 
