@@ -21,9 +21,6 @@ pytestmark = pytest.mark.timeout(900)
 only_in_full = pytest.mark.skipif(
     not FULL, reason="takes long; part of the full run (TENANTPROFILE_CHAOS=full)"
 )
-not_run_since_the_ledger = pytest.mark.xfail(
-    strict=False, reason="fails, or has not been run to its end, since ownership rests on the ledger"
-)
 
 WRITES = frozenset({"write"})
 READS = frozenset({"read"})
@@ -133,7 +130,6 @@ REFUSALS = (
 )
 
 
-@not_run_since_the_ledger
 def test_refused_and_broken_requests(campaign: Campaign) -> None:
     proxy = campaign.proxy()
     campaign.operator(proxy=proxy)
@@ -209,7 +205,6 @@ def test_etcd_slow_stopped_and_compacted(campaign: Campaign) -> None:
     campaign.reckon(quiet=QUIET)
 
 
-@not_run_since_the_ledger
 def test_clock_jumps(campaign: Campaign) -> None:
     offset = campaign.cp.directory / "clock-offset"
     offset.write_text("0")
@@ -229,7 +224,6 @@ def test_clock_jumps(campaign: Campaign) -> None:
     campaign.reckon(quiet=QUIET)
 
 
-@not_run_since_the_ledger
 def test_namespaces_in_a_frenzy(campaign: Campaign) -> None:
     campaign.operator()
     estate = campaign.estate
@@ -256,7 +250,6 @@ def test_namespaces_in_a_frenzy(campaign: Campaign) -> None:
     campaign.reckon(quiet=QUIET)
 
 
-@not_run_since_the_ledger
 def test_two_operators_that_both_write(campaign: Campaign) -> None:
     """A mistake: two releases in one cluster, both with --no-leader-elect. They may waste, not harm."""
     proxy = campaign.proxy()
@@ -280,7 +273,6 @@ def test_two_operators_that_both_write(campaign: Campaign) -> None:
     campaign.reckon(quiet=A_MINUTE, may_go_back=True)
 
 
-@not_run_since_the_ledger
 def test_a_writer_that_is_behind_removes_nothing(campaign: Campaign) -> None:
     """It has not heard of the profile's newest form, and sees policies that the form it knows does not name."""
     proxy = campaign.proxy()
@@ -298,7 +290,6 @@ def test_a_writer_that_is_behind_removes_nothing(campaign: Campaign) -> None:
     campaign.reckon(may_go_back=True)
 
 
-@not_run_since_the_ledger
 def test_two_operators_with_leader_election(campaign: Campaign) -> None:
     both = [campaign.operator(), campaign.operator()]
     with campaign.life(pause=0.15):

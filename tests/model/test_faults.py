@@ -147,6 +147,86 @@ def test_what_a_backup_lacks_is_put_back(world: World, cut: bool) -> None:
     settled(world)
 
 
+def test_a_watch_that_broke_goes_on_where_it_was(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    instance = started(world)
+    for index in range(5):
+        world.namespace(f"b-{index}")
+        world.run_for(1.3)
+    before = len(instance.network.reads)
+    instance.network.cut()
+    world.run_for(10)
+    assert "gone back" not in caplog.text
+    lists = [path for _, path in instance.network.reads[before:] if "limit=500" in path]
+    assert not lists
+    settled(world)
+
+
+def test_what_is_written_while_everything_is_read_anew_can_be_removed_later(world: World) -> None:
+    instance = started(world, "default-deny", "same-namespace")
+    profiles = instance.controller._state.profiles
+    instance.network.holds = lambda stage, request: (
+        (stage == "answer" and request.method == "POST" and request.path.endswith("networkpolicies"))
+        or (
+            stage == "request"
+            and request.path.endswith("tenantprofiles")
+            and request.query.get("limit") not in (None, "1")
+        )
+    )
+    world.namespace("b")
+    world.run_for(0.05)
+    backup = world.server.backup()
+    for index in range(10):
+        world.server.patch("tenantprofiles", "p", {"metadata": {"annotations": {"n": str(index)}}})
+    world.run_for(0.1)
+    world.server.restore(backup)
+    instance.network.cut()
+    for _ in range(80):
+        if not len(profiles):
+            break
+        world.run_for(0.005)
+    assert len(profiles) == 0, "the test has to see the moment in which nothing is known"
+    assert world.names("b") == {"p.default-deny", "p.same-namespace"}
+    world.profile("p", "default-deny")
+    instance.network.open()
+    world.run_for(30)
+    assert world.names("b") == {"p.default-deny"}
+    settled(world)
+
+
+def test_a_ledger_whose_first_answer_was_lost_is_kept(world: World) -> None:
+    world.namespace("a")
+    world.profile("p")
+    instance = world.start()
+    instance.network.lose("after", "POST", "configmaps", times=3)
+    world.run_for(30)
+    assert world.server.all("configmaps", "tenantprofile-system")
+    assert instance.operator._ledger.problem is None
+    settled(world)
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["watches end", "watches say nothing"])
+def test_a_restore_is_noticed_though_the_cluster_is_past_its_old_revision_again(
+    world: World, cut: bool
+) -> None:
+    instance = started(world)
+    world.namespace("a-1")
+    backup = world.server.backup()
+    world.run_for(30)
+    assert world.names("a-1") == {"p.default-deny"}
+    revision = world.server.revision
+    world.server.restore(backup)
+    while world.server.revision < revision + 100:
+        world.server.patch(
+            "namespaces", "default", {"metadata": {"annotations": {"n": str(world.server.revision)}}}
+        )
+    assert not world.names("a-1")
+    if cut:
+        instance.network.cut()
+    world.run_for(20)
+    assert world.names("a-1") == {"p.default-deny"}
+    settled(world)
+
+
 def test_an_edit_that_a_restore_brings_back_is_undone(world: World) -> None:
     instance = started(world)
     world.server.webhooks.append(

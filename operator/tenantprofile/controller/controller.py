@@ -307,6 +307,11 @@ class Controller:
 
     # --- comparing everything ---
 
+    def read_anew(self) -> None:
+        """The API server is known to have gone back to an older state."""
+        for informer in self.informers:
+            informer.read_anew()
+
     def _restored(self) -> None:
         """The API server went back to an older state: nothing is certain until everything has been read anew."""
         self._state.complete = False

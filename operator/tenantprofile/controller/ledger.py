@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import orjson
 
-from tenantprofile.cluster.api import Api, ApiError
+from tenantprofile.cluster.api import Api, ApiError, Object
 from tenantprofile.planning.observed import Observed
 
 logger = logging.getLogger(__name__)
@@ -195,18 +195,21 @@ class Ledger:
             held = {uid for owned in self._shared.values() for uid in owned.values()}
             self.departed = {uid: policy for uid, policy in self.departed.items() if uid in held}
             body["data"]["departed"] = orjson.dumps(self.departed).decode()
-        version = self._versions.get(shard)
-        if version is None:
-            answer = await self._api.create(self._collection, body)
-        else:
-            # No resourceVersion: only the holder of the lease writes, and what it knows is the present.
-            try:
-                answer = await self._api.replace(f"{self._collection}/{name}", body)
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-                answer = await self._api.create(self._collection, body)
+        # No resourceVersion: only the holder of the lease writes, and what it knows is the present. The answer to the
+        # write that made the ConfigMap may have been lost, so that it is there and nobody knows.
+        exists = shard in self._versions
+        try:
+            answer = await self._store(name, body, exists=exists)
+        except ApiError as error:
+            if error.status != (404 if exists else 409):
+                raise
+            answer = await self._store(name, body, exists=not exists)
         self._versions[shard] = str(answer["metadata"]["resourceVersion"])
+
+    async def _store(self, name: str, body: Object, *, exists: bool) -> Object:
+        if exists:
+            return await self._api.replace(f"{self._collection}/{name}", body)
+        return await self._api.create(self._collection, body)
 
     def _fail(self, error: ApiError) -> None:
         problem = f"the record of the operator's own policies (ConfigMaps tenantprofile-ledger-*) is not kept: {error}"

@@ -56,6 +56,7 @@ class DesiredPolicy:
 
     name: str
     profile: str
+    profile_uid: str
     entry: str
     digest: str
     closes: bool
@@ -447,6 +448,7 @@ def _policy(
     return DesiredPolicy(
         name=metadata["name"],
         profile=profile.name,
+        profile_uid=profile.uid,
         entry=entry.name,
         digest=digest,
         closes=observed.closes(spec),
