@@ -308,3 +308,77 @@ def test_two_operators_with_leader_election(campaign: Campaign) -> None:
                 leader.start_again()
             campaign.faults[f"leader {what}"] += 1
     campaign.reckon(quiet=QUIET)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 1.5] if not FULL else [0.02, 0.05, 0.1, 0.3, 0.7, 1.5, 4.0])
+def test_late_answers(campaign: Campaign, seconds: float) -> None:
+    """Watch events overtake the answers, while tenants delete and edit what was just written."""
+    proxy = campaign.proxy()
+    campaign.operator(proxy=proxy)
+    with campaign.life(pause=0.05):
+        for method in ("POST", "PUT", "DELETE", "") * scale(1, 5):
+            late = Fault(
+                f"answers {seconds} s late", path="/networkpolicies", method=method, answer_delay=seconds
+            )
+            with proxy.trouble(late):
+                campaign.wait(0.8, 1.5)
+            campaign.faults[late.name] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+def test_webhooks_that_hang_and_refuse(campaign: Campaign) -> None:
+    """Now for all tenants, now for some, so that there are some whose work must go on."""
+    campaign.operator()
+    with campaign.life(pause=0.1):
+        for index in range(scale(4, 40)):
+            hangs = index % 2 == 0
+            with campaign.webhook(hangs=hangs, seconds=campaign.random.choice([1, 2, 5])):
+                campaign.wait(1.0, 3.0)
+            campaign.faults["webhook hangs" if hangs else "webhook refuses"] += 1
+            campaign.wait(0.3, 1.0)
+    campaign.reckon(quiet=QUIET)
+
+
+def test_kinds_taken_away(campaign: Campaign) -> None:
+    """The CRDs are deleted, and come back with other uids, with the operator awake, down, or killed meanwhile."""
+    operator = campaign.operator()
+    campaign.converge(30)
+    for index in range(scale(2, 12)):
+        with campaign.no_kinds():
+            for _ in range(4):
+                campaign.estate.tamper()
+            if index % 3 == 1:
+                operator.kill(down=1.0)
+            campaign.wait(0.5, 3.0)
+        campaign.faults["CRDs deleted and put back"] += 1
+        campaign.wait(0.5, 2.0)
+    campaign.reckon(quiet=QUIET)
+
+
+def test_credentials_rotated(campaign: Campaign) -> None:
+    """The token that it uses ends, and another one stands in its kubeconfig a moment later."""
+    campaign.operator()
+    with campaign.life(pause=0.1):
+        for _ in range(scale(3, 30)):
+            campaign.wait(0.3, 1.5)
+            campaign.rotate_account(campaign.random.uniform(0.0, 2.0))
+            campaign.faults["token ended, another one written"] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+def test_profiles_deleted_and_made_again(campaign: Campaign) -> None:
+    """By every propagation policy; with `Orphan` their policies stay in force meanwhile.
+
+    No namespace is released meanwhile: what an orphaning deletion left there would rightly stay.
+    """
+    campaign.operator()
+    with campaign.life(pause=0.2, profiles=False, namespaces=False):
+        for index in range(scale(6, 45)):
+            how = ("Background", "Foreground", "Orphan")[index % 3]
+            profile = campaign.random.choice(["guard", "named"])
+            campaign.estate.delete_profile(profile, how)
+            campaign.faults[f"profile deleted: {how}"] += 1
+            campaign.wait(0.3, 1.5)
+            campaign.estate.make_profile(profile)
+            campaign.wait(0.3, 1.5)
+    campaign.reckon(quiet=QUIET)

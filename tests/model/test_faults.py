@@ -227,6 +227,20 @@ def test_a_restore_is_noticed_though_the_cluster_is_past_its_old_revision_again(
     settled(world)
 
 
+def test_namespaces_that_a_restore_takes_away_count_no_more(world: World) -> None:
+    instance = started(world)
+    backup = world.server.backup()
+    for index in range(3):
+        world.namespace(f"late-{index}")
+    world.run_for(30)
+    assert world.status()["namespaces"]["ready"] == 4
+    world.server.restore(backup)
+    instance.network.cut()
+    world.run_for(60)
+    assert world.status()["namespaces"]["ready"] == 1
+    settled(world)
+
+
 def test_an_edit_that_a_restore_brings_back_is_undone(world: World) -> None:
     instance = started(world)
     world.server.webhooks.append(

@@ -177,7 +177,8 @@ class Controller:
                 for record in (before, after)
             ):
                 self._status_writer.touch(profile.name)
-        if self._state.complete:
+        # One that is gone is counted no more, also if a restored etcd took it.
+        if self._state.complete or after is None:
             if after is not None:
                 self._metrics.waits(name, "new")
             self._status_writer.pending(name)
