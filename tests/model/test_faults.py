@@ -569,6 +569,30 @@ def test_a_namespace_that_loses_its_label_keeps_the_last_good_form(world: World)
     assert instance.ready
 
 
+@pytest.mark.parametrize("deleted", [True, False])
+@pytest.mark.parametrize("crash", [True, False])
+def test_the_last_good_form_of_a_broken_entry_is_put_back_after_a_restart(
+    world: World, crash: bool, deleted: bool
+) -> None:
+    instance = started(world, count=2)
+    before = world.policies("a-0")["p.default-deny"]["spec"]
+    world.profile("p", {"template": "not-there", "name": "default-deny"})
+    world.run_for(5)
+    world.stop(instance, crash=crash)
+    if deleted:
+        world.server.delete("networkpolicies", "p.default-deny", "a-0")
+    else:
+        world.server.patch("networkpolicies", "p.default-deny", {"spec": OPEN | {"egress": None}}, "a-0")
+    world.start("operator-2")
+    world.run_for(30)
+    assert world.policies("a-0")["p.default-deny"]["spec"] == before
+    world.profile("p", {"template": "default-deny", "parameters": {"directions": ["Ingress"]}})
+    world.run_for(10)
+    settled(world)
+    ledger = world.server.all("configmaps", "tenantprofile-system")
+    assert not [name for name, body in ledger.items() if "lastGood" in body["data"]]
+
+
 def test_nothing_is_removed_while_an_entry_is_broken(world: World) -> None:
     started(world, "default-deny")
     world.profile("p", "default-deny", "not-there")

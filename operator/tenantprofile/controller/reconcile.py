@@ -178,15 +178,22 @@ class Reconciler:
                 policy: DesiredPolicy | None
                 if isinstance(item, Refusal):
                     # As it was rendered here last: what it was made from may have changed since.
-                    policy = written.get(item.name) or item.last_good
+                    policy = (
+                        written.get(item.name)
+                        or item.last_good
+                        or self._ledger.last_good(record.uid, item.name, profile.uid)
+                    )
                     demand.unclean.add(profile.name)
                     demand.kept.add(item.name)
                     if item.message and item.name not in told_once:
                         run.tell(profile.name, item.entry, item.reason, item.message)
                     if policy is None:
                         self._look_at_broken(run, item)
+                    else:
+                        self._ledger.renders_no_more(record.uid, policy)
                 else:
                     policy = item
+                    self._ledger.renders(record.uid, item.name)
                 if profile.suspend:
                     demand.kept.add(item.name)
                     self._look(run, item)

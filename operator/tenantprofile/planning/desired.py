@@ -9,7 +9,7 @@ namespaces, because the namespace stands in the request's path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from json import dumps, loads
 from typing import Any, Final, Protocol
@@ -78,6 +78,21 @@ class DesiredPolicy:
         metadata, spec = encoded
         more = {"resourceVersion": resource_version, "annotations": {ANNOTATION_SEAL: seal} if seal else None}
         return protobuf.policy(metadata + protobuf.metadata(more), spec)
+
+    def stored(self) -> dict[str, Any]:
+        """All of it as a JSON object, for `from_stored`."""
+        raw = asdict(self)
+        return {name.strip("_"): v.decode() if isinstance(v, bytes) else v for name, v in raw.items()}
+
+    @classmethod
+    def from_stored(cls, raw: Mapping[str, Any]) -> DesiredPolicy:
+        """What `stored` gave. Raises KeyError and TypeError."""
+        return cls(
+            **{name: str(raw[name]) for name in ("name", "profile", "profile_uid", "entry", "digest")},
+            closes=bool(raw["closes"]),
+            _before=str(raw["before"]).encode(),
+            _after=str(raw["after"]).encode(),
+        )
 
     def manifest(self, namespace: str) -> dict[str, Any]:
         """The object as a mapping, for people and for merging into an object that others annotate."""
