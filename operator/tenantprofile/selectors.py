@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tenantprofile.paths import Complaint, Path, path_of
+
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -20,10 +22,10 @@ _PREFIX = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-
 class SelectorError(ValueError):
     """A selector that the API server would refuse; `path` leads to the field inside the selector."""
 
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}" if path else message)
-        self.path = path
+    def __init__(self, path: str | Path, message: str) -> None:
+        self.path = path_of(path)
         self.message = message
+        super().__init__(str(Complaint(self.path, message)))
 
 
 def is_label_key(value: object) -> bool:
@@ -88,14 +90,14 @@ def parse_selector(raw: Mapping[str, Any] | None) -> Selector:
         raise SelectorError("", f"must be a map with matchLabels or matchExpressions, found {raw!r}")
     for field in raw:
         if field not in ("matchLabels", "matchExpressions"):
-            raise SelectorError(str(field), "unknown field; expected matchLabels or matchExpressions")
+            raise SelectorError((str(field),), "unknown field; expected matchLabels or matchExpressions")
     found: set[Requirement] = set()
     labels = raw.get("matchLabels") or {}
     if not isinstance(labels, Mapping):
         raise SelectorError("matchLabels", f"must be a map of strings, found {labels!r}")
     for key, value in labels.items():
-        _check_key(key, f"matchLabels[{key!r}]")
-        _check_value(value, f"matchLabels[{key!r}]")
+        _check_key(key, ("matchLabels", str(key)))
+        _check_value(value, ("matchLabels", str(key)))
         found.add(Requirement(key, "In", frozenset({value})))
     expressions = raw.get("matchExpressions") or []
     if not isinstance(expressions, list):
@@ -110,7 +112,9 @@ def _parse_expression(raw: object, path: str) -> Requirement:
         raise SelectorError(path, f"must be a map with key, operator and values, found {raw!r}")
     for field in raw:
         if field not in ("key", "operator", "values"):
-            raise SelectorError(f"{path}.{field}", "unknown field; expected key, operator and values")
+            raise SelectorError(
+                (*path_of(path), str(field)), "unknown field; expected key, operator and values"
+            )
     key, operator, values = raw.get("key"), raw.get("operator"), raw.get("values") or []
     _check_key(key, f"{path}.key")
     if not isinstance(values, list):
@@ -130,12 +134,12 @@ def _parse_expression(raw: object, path: str) -> Requirement:
     return Requirement(str(key), operator, frozenset(values))
 
 
-def _check_key(key: object, path: str) -> None:
+def _check_key(key: object, path: str | Path) -> None:
     if not is_label_key(key):
         raise SelectorError(path, f"{key!r} is not a label key; expected a form like app.kubernetes.io/name")
 
 
-def _check_value(value: object, path: str) -> None:
+def _check_value(value: object, path: str | Path) -> None:
     if not is_label_value(value):
         raise SelectorError(
             path,

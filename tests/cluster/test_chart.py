@@ -28,6 +28,7 @@ CHART = DEPLOY / "helm" / "tenantprofile-operator"
 NAME = "tenantprofile-operator"
 NAMESPACE = "tenantprofile-system"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+OLDEST = "1.33.0"
 SERVED = "--api-versions=tenantprofile.dev/v1alpha1"
 
 Objects = dict[tuple[str, str], dict[str, Any]]
@@ -76,20 +77,21 @@ def test_default_values_install_what_kustomize_installs(cp: ControlPlane, helm: 
 def test_values_and_components_of_the_same_name_are_the_same(
     cp: ControlPlane, helm: Helm, tmp_path: Path
 ) -> None:
+    names = ["high-availability", "monitoring"]
+    values = "replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true"
+    if (DEPLOY / "components" / "guard" / "kustomization.yaml").exists():
+        names.append("guard")
+        values += ",guard.enabled=true"
     (tmp_path / "kustomization.yaml").write_text(
         yaml.safe_dump(
             {
                 "resources": [os.path.relpath(DEPLOY / "base", tmp_path)],
-                "components": [
-                    os.path.relpath(DEPLOY / "components" / name, tmp_path)
-                    for name in ("high-availability", "monitoring")
-                ],
+                "components": [os.path.relpath(DEPLOY / "components" / name, tmp_path) for name in names],
             }
         )
     )
     wanted = kustomized(cp, ROOT / "crds", DEPLOY / "crd-protection", tmp_path)
     del wanted["Namespace", NAMESPACE]
-    values = "replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true"
     found = comparable(template(helm, f"--set={values}"))
     assert set(found) == set(wanted)
     for place, document in wanted.items():
@@ -101,6 +103,9 @@ def test_the_chart_has_the_version_of_the_operator() -> None:
     assert chart["version"] == chart["appVersion"] == __version__
 
 
+needs_guard = pytest.mark.skipif(
+    not (DEPLOY / "components" / "guard" / "kustomization.yaml").exists(), reason="no deploy/components/guard"
+)
 DIGEST = f"sha256:{'0' * 64}"
 COMBINATIONS = {
     "defaults": {},
@@ -242,13 +247,37 @@ def test_wrong_values_are_refused_by_name(helm: Helm, flag: str, said: str) -> N
         template(helm, f"--set={flag}")
 
 
+@needs_guard
+def test_the_guard_takes_its_values(helm: Helm, cp: ControlPlane) -> None:
+    flags = "guard.enabled=true,guard.distrusted={system:serviceaccount:argocd:it's},guard.validationActions={Audit}"
+    documents = [
+        d for d in template(helm, f"--set={flags}") if "tenantprofile.dev/guard" in d["metadata"]["labels"]
+    ]
+    expressions = [
+        variable["expression"]
+        for d in documents
+        for variable in d["spec"].get("variables", [])
+        if variable["name"] == "distrusted"
+    ]
+    assert expressions
+    assert set(expressions) == {'["system:serviceaccount:argocd:it\'s"]'}
+    actions = [d["spec"]["validationActions"] for d in documents if "validationActions" in d["spec"]]
+    assert actions == [["Audit"]] * len(actions)
+    cp.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=yaml.safe_dump_all(documents)
+    )
+
+
 @pytest.mark.slow
 def test_helm_3_prints_the_same(helm: Helm, tmp_path: Path) -> None:
     older = Helm(tmp_path, major=3)
+    # Without a cluster, Helm 3 takes Kubernetes for a version of its own build, which the chart refuses.
+    version = f"--kube-version={OLDEST}"
     file = tmp_path / "values.yaml"
     for values in COMBINATIONS.values():
         file.write_text(yaml.safe_dump(values))
-        assert template(older, f"--values={file}", SERVED) == template(helm, f"--values={file}", SERVED)
+        flags = (f"--values={file}", SERVED, version)
+        assert template(older, *flags) == template(helm, *flags)
 
 
 # A life of a release.

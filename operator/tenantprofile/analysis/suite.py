@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tenantprofile.analysis.naming import end_text, words_of
-from tenantprofile.analysis.world import Assembly, InputError, path_of
+from tenantprofile.analysis.world import Assembly, InputError
 from tenantprofile.assertions.check import Result, Violation, check
 from tenantprofile.assertions.form import AssertionFormError, NetworkAssertion, parse_assertions
 from tenantprofile.connectivity.connections import ConnectionMap
@@ -90,11 +90,9 @@ def suites(assembly: Assembly) -> list[tuple[SourceObject, tuple[NetworkAssertio
         spec = item.raw.get("spec")
         raw = spec.get("assertions") if isinstance(spec, dict) else None
         try:
-            found.append((item, parse_assertions(raw, "spec.assertions")))
+            found.append((item, parse_assertions(raw, ("spec", "assertions"))))
         except AssertionFormError as error:
-            told = "; ".join(error.complaints)
-            place = item.place(path_of(error.complaints[0].partition(": ")[0]))
-            raise InputError(f"{place}: {item}: {told}") from error
+            raise InputError(f"{item.place(error.complaints[0].path)}: {item}: {error}") from error
     return found
 
 
@@ -110,12 +108,12 @@ def run(assembly: Assembly, settings: Settings = DEFAULT_SETTINGS) -> Iterator[O
                 yield Outcome(str(item), place, result, tuple(_examples(assembly, result, settings)))
     for profile, item in assembly.profiles:
         violated = {
-            refusal.name: (space, refusal) for space, refusal in assembly.violated.get(profile.name, ())
+            refusal.assertion: (space, refusal) for space, refusal in assembly.violated.get(profile.name, ())
         }
         for index, assertion in enumerate(profile.assertions):
             place = item.place(("spec", "assertions", index))
             checked = max(1, len(assembly.selected.get(profile.name, ())))
-            space, refusal = violated.get(f"assertion {assertion.name}", ("", None))
+            space, refusal = violated.get(assertion.name, ("", None))
             if refusal is None:
                 result = Result(assertion, "passed", checked)
             else:

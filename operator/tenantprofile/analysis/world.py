@@ -8,15 +8,13 @@ Of a cluster alone nothing is rendered, because there the policies are already w
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tenantprofile.connectivity.manifests import KINDS, VERSIONS, ManifestError, labels_of
+from tenantprofile.connectivity.manifests import KINDS, VERSIONS, ManifestError
 from tenantprofile.connectivity.world import World
-from tenantprofile.input.documents import Path
 from tenantprofile.input.objects import SourceObject
 from tenantprofile.names import (
     ANNOTATION_TEMPLATE,
@@ -27,24 +25,21 @@ from tenantprofile.names import (
     LABEL_PROFILE,
     MANAGED_BY,
 )
+from tenantprofile.paths import Path
 from tenantprofile.planning.desired import ASSERTION_FAILED, DesiredPolicy, ProfilePlan, Refusal
+from tenantprofile.planning.loading import LoadError, load_templates, namespace_facts
 from tenantprofile.planning.profile import Profile, ProfileError, parse_profile
 from tenantprofile.policy.normalize import canonical
 from tenantprofile.rendering.facts import NamespaceFacts
-from tenantprofile.rendering.templates import (
-    Template,
-    TemplateError,
-    builtin_templates,
-    load_policy_template,
-)
+from tenantprofile.rendering.templates import Template
 
 OPERATOR_NAMESPACE: Final = "tenantprofile-system"
 """Where the operator is installed unless somebody moved it; left out of every profile."""
 
+_WRONG_TOLD: Final = 50
+"""Objects that cannot be used, of which each gets its line."""
 _TOLD: Final = 3
 """Objects that a note names before it counts."""
-
-_STEP: Final = re.compile(r"\[(\d+)\]|\['([^']*)'\]|([^.\[\]]+)")
 
 
 class InputError(ValueError):
@@ -109,11 +104,6 @@ def assemble(objects: Iterable[SourceObject], *, operator_namespace: str = OPERA
     return _Assembler(tuple(objects), operator_namespace).assemble()
 
 
-def path_of(text: str) -> Path:
-    """A field path as messages write it, as the path of the data: `spec.ingress[0]` and so on."""
-    return tuple(int(index) if index else quoted or plain for index, quoted, plain in _STEP.findall(text))
-
-
 def manifest_of(policy: DesiredPolicy, profile: Profile, namespace: str = "") -> dict[str, Any]:
     """A policy as it would be applied; a profile from a file has no uid, and so cannot be an owner yet."""
     manifest = policy.manifest(namespace)
@@ -127,6 +117,8 @@ class _Assembler:
         self._objects = objects
         self._operator_namespace = operator_namespace
         self._notes: list[str] = []
+        self._wrong: list[str] = []
+        """Everything in files that cannot be used, told all at once."""
         self._violated: dict[str, tuple[tuple[str, Refusal], ...]] = {}
         self._profile_objects = self._of_kind("TenantProfile")
         self._template_objects = self._of_kind("PolicyTemplate")
@@ -135,6 +127,7 @@ class _Assembler:
     def assemble(self) -> Assembly:
         templates = self._templates()
         profiles = self._profiles()
+        self._stop_where_wrong()
         policies = {
             (item.namespace or "default", item.name): _source(item) for item in self._policy_objects()
         }
@@ -154,6 +147,7 @@ class _Assembler:
                 self._notes.append(f"{item} ({item.place()}): selects none of the namespaces given")
             else:
                 self._render(profile, item, templates, names, policies)
+        self._stop_where_wrong()
         return Assembly(
             objects=self._objects,
             world=self._world(policies),
@@ -195,32 +189,18 @@ class _Assembler:
                 continue
             if item.kind == "Namespace":
                 try:
-                    labels = labels_of(item.metadata.get("labels"), "metadata.labels")
-                    annotations = labels_of(item.metadata.get("annotations"), "metadata.annotations")
-                except ManifestError as error:
-                    raise InputError(f"{item.place(path_of(error.path))}: {item}: {error}") from error
-                found[item.name] = NamespaceFacts(
-                    item.name, {**labels, LABEL_NAMESPACE_NAME: item.name}, annotations
-                )
+                    found[item.name] = namespace_facts(item)
+                except LoadError as error:
+                    self._wrong.append(str(error))
             else:
                 name = item.namespace or "default"
                 found.setdefault(name, NamespaceFacts(name, {LABEL_NAMESPACE_NAME: name}))
         return [found[name] for name in sorted(found)]
 
     def _templates(self) -> dict[str, Template]:
-        known: dict[str, Template] = {}
-        for item in self._template_objects:
-            if item.name in builtin_templates():
-                complaint = "metadata.name: a built-in template has this name; choose another"
-                self._refuse(item, complaint, item.place(("metadata", "name")))
-                continue
-            try:
-                template = load_policy_template(item.raw)
-            except TemplateError as error:
-                self._refuse(item, error.message, item.place(("spec",)))
-            else:
-                known[template.name] = template
-        return {**known, **builtin_templates()}
+        return load_templates(
+            self._template_objects, lambda wrong: self._refuse(wrong.item, wrong.message, wrong.path)
+        )
 
     def _profiles(self) -> list[tuple[Profile, SourceObject]]:
         found = []
@@ -228,15 +208,15 @@ class _Assembler:
             try:
                 found.append((parse_profile(item.raw), item))
             except ProfileError as error:
-                first = path_of(error.complaints[0].partition(":")[0])
-                self._refuse(item, "; ".join(error.complaints), item.place(first))
+                self._refuse(item, error.told, error.complaints[0].path)
         return sorted(found, key=lambda pair: pair[0].name)
 
-    def _refuse(self, item: SourceObject, complaint: str, place: str) -> None:
-        """What is wrong in a file is to be mended there; in a cluster the operator has told already."""
+    def _refuse(self, item: SourceObject, complaint: str, path: Path) -> None:
+        """What is wrong in a file is to be fixed there; in a cluster the operator has told already."""
         if item.origin.is_file:
-            raise InputError(f"{place}: {item}: {complaint}")
-        self._notes.append(f"{item} in the {item.place()} cannot be used: {complaint}")
+            self._wrong.append(f"{item.place(path)}: {item}: {complaint}")
+        else:
+            self._notes.append(f"{item} in the {item.place()} cannot be used: {complaint}")
 
     # --- rendering ---
 
@@ -281,7 +261,7 @@ class _Assembler:
                 key = (facts.name, policy.name)
                 kept.add(key)
                 if isinstance(policy, Refusal):
-                    self._refuse(item, f"{policy.message} (in namespace {facts.name})", item.place(("spec",)))
+                    self._refuse(item, f"{policy.message} (in namespace {facts.name})", ("spec",))
                     continue
                 shared = manifests.get(policy) or manifests.setdefault(policy, manifest_of(policy, profile))
                 manifest = {**shared, "metadata": {**shared["metadata"], "namespace": facts.name}}
@@ -317,19 +297,29 @@ class _Assembler:
         try:
             return World.from_objects((*written, *unrendered, *rendered))
         except ManifestError as error:
+            self._look_at_each()
+            self._stop_where_wrong()
             items: Sequence[SourceObject] = places.get(error.object, ())
-            items = items or self._refused_alone()
-            place = f"{items[-1].place(path_of(error.path))}: " if items else ""
-            raise InputError(f"{place}{error}") from error
+            place = f"{items[-1].place(error.path)}: " if items else ""
+            first = f"; the first is at {items[0].place()}" if len(items) > 1 else ""
+            raise InputError(f"{place}{error}{first}") from error
 
-    def _refused_alone(self) -> list[SourceObject]:
-        """The first object that has no usable name, and so cannot be found by it."""
+    def _stop_where_wrong(self) -> None:
+        """Raises InputError with everything in files that cannot be used, where that is known of something."""
+        if not self._wrong:
+            return
+        self._look_at_each()
+        told = list(dict.fromkeys(self._wrong))
+        more = [f"and {len(told) - _WRONG_TOLD} more"] if len(told) > _WRONG_TOLD else []
+        raise InputError("\n".join([*told[:_WRONG_TOLD], *more]))
+
+    def _look_at_each(self) -> None:
+        """Finds the objects that the API server would refuse; slow, so only where there is one."""
         for item in self._objects:
             try:
                 World.from_objects((item.raw,))
-            except ManifestError:
-                return [item]
-        return []
+            except ManifestError as error:
+                self._wrong.append(f"{item.place(error.path)}: {error}")
 
 
 def _source(item: SourceObject) -> PolicySource:

@@ -12,7 +12,7 @@ empty end is refused: here nothing means everything by being left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -28,6 +28,7 @@ from tenantprofile.connectivity.ports import (
     PortSet,
     Protocol,
 )
+from tenantprofile.paths import Complaint, Path
 from tenantprofile.policy.findings import nearest
 from tenantprofile.selectors import is_label_key, is_label_value
 
@@ -52,9 +53,9 @@ _ALONE: Final = ("addresses", "everyPod", "anything", "outside")
 class AssertionFormError(ValueError):
     """Assertions that cannot be read; each complaint names the field, what was found, what would be right."""
 
-    def __init__(self, complaints: list[str]) -> None:
-        super().__init__("; ".join(complaints))
-        self.complaints = complaints
+    def __init__(self, complaints: Sequence[Complaint]) -> None:
+        super().__init__("; ".join(map(str, complaints)))
+        self.complaints = tuple(complaints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +141,19 @@ class NetworkAssertion:
         return f"{self.source} {verb} {self.destination} on {self.ports}"
 
 
-def parse_assertions(raw: object, path: str) -> tuple[NetworkAssertion, ...]:
+def parse_assertions(raw: object, path: Path) -> tuple[NetworkAssertion, ...]:
     """A list of assertions. Raises AssertionFormError with every complaint."""
     reader = _Reader()
     if not isinstance(raw, list) or not raw:
-        raise AssertionFormError([f"{path}: found {raw!r}; expected a list of at least one assertion"])
-    found = [reader.assertion(item, f"{path}[{index}]") for index, item in enumerate(raw)]
+        raise AssertionFormError(
+            [Complaint(path, f"found {raw!r}; expected a list of at least one assertion")]
+        )
+    found = [reader.assertion(item, (*path, index)) for index, item in enumerate(raw)]
     seen: set[str] = set()
     for index, item in enumerate(found):
         if item is not None and item.name in seen:
             reader.complain(
-                f"{path}[{index}].name", item.name, "a name of its own; an earlier one has this name"
+                (*path, index, "name"), item.name, "a name of its own; an earlier one has this name"
             )
         seen.add(item.name if item is not None else "")
     if reader.complaints:
@@ -160,12 +163,15 @@ def parse_assertions(raw: object, path: str) -> tuple[NetworkAssertion, ...]:
 
 class _Reader:
     def __init__(self) -> None:
-        self.complaints: list[str] = []
+        self.complaints: list[Complaint] = []
 
-    def complain(self, path: str, found: object, expected: str) -> None:
-        self.complaints.append(f"{path}: found {found!r}; expected {expected}")
+    def complain(self, path: Path, found: object, expected: str) -> None:
+        self.refuse(path, f"found {found!r}; expected {expected}")
 
-    def assertion(self, raw: object, path: str) -> NetworkAssertion | None:
+    def refuse(self, path: Path, message: str) -> None:
+        self.complaints.append(Complaint(path, message))
+
+    def assertion(self, raw: object, path: Path) -> NetworkAssertion | None:
         if not isinstance(raw, Mapping):
             self.complain(path, raw, "a map with name, from, to, ports and expect")
             return None
@@ -173,28 +179,29 @@ class _Reader:
         self._known(raw, path, _FIELDS)
         name = raw.get("name")
         if not isinstance(name, str) or not name.strip():
-            self.complain(f"{path}.name", name, "a sentence that says what must hold")
+            self.complain((*path, "name"), name, "a sentence that says what must hold")
         expect = raw.get("expect")
         if expect not in ("allow", "deny"):
-            self.complain(f"{path}.expect", expect, "allow or deny")
+            self.complain((*path, "expect"), expect, "allow or deny")
         may_be_empty = raw.get("mayBeEmpty", False)
         if not isinstance(may_be_empty, bool):
-            self.complain(f"{path}.mayBeEmpty", may_be_empty, "true or false")
-        source = self.end(raw.get("from"), f"{path}.from")
-        destination = self.end(raw.get("to"), f"{path}.to")
+            self.complain((*path, "mayBeEmpty"), may_be_empty, "true or false")
+        source = self.end(raw.get("from"), (*path, "from"))
+        destination = self.end(raw.get("to"), (*path, "to"))
         if source and destination and source.addresses and destination.addresses:
-            self.complaints.append(
-                f"{path}: from and to are both addresses, and no NetworkPolicy governs what passes between"
-                " addresses; expected pods on one side"
+            self.refuse(
+                path,
+                "from and to are both addresses, and no NetworkPolicy governs what passes between"
+                " addresses; expected pods on one side",
             )
-        ports = self.ports(raw.get("ports"), f"{path}.ports")
+        ports = self.ports(raw.get("ports"), (*path, "ports"))
         if len(self.complaints) > before or source is None or destination is None:
             return None
         return NetworkAssertion(
             str(name), source, destination, ports, "allow" if expect == "allow" else "deny", may_be_empty
         )
 
-    def end(self, raw: object, path: str, *, inside: bool = False) -> End | None:
+    def end(self, raw: object, path: Path, *, inside: bool = False) -> End | None:
         if not isinstance(raw, Mapping) or not raw:
             self.complain(
                 path,
@@ -208,17 +215,17 @@ class _Reader:
         for field in _ALONE:
             if field in raw and len(raw) > 1:
                 others = ", ".join(str(key) for key in raw if key != field)
-                self.complaints.append(f"{path}.{field}: stands beside {others}; expected {field} on its own")
+                self.refuse((*path, field), f"stands beside {others}; expected {field} on its own")
         for field in ("everyPod", "anything"):
             if field in raw and raw[field] is not True:
-                self.complain(f"{path}.{field}", raw[field], "true, or the field left out")
+                self.complain((*path, field), raw[field], "true, or the field left out")
         if inside and ("anything" in raw or "outside" in raw):
             self.complain(path, dict(raw), "pods or addresses to be outside of")
         workload = raw.get("workload", "")
         if not isinstance(workload, str) or ("workload" in raw and not _is_workload(workload)):
-            self.complain(f"{path}.workload", workload, "kind/name such as deployment/frontend")
+            self.complain((*path, "workload"), workload, "kind/name such as deployment/frontend")
         if "workload" in raw and "podLabels" in raw:
-            self.complaints.append(f"{path}.workload: stands beside podLabels; expected one of the two")
+            self.refuse((*path, "workload"), "stands beside podLabels; expected one of the two")
         found = End(
             namespaces=self._names(raw, path),
             namespace_labels=self._labels(raw, "namespaceLabels", path),
@@ -226,11 +233,11 @@ class _Reader:
             workload=str(workload),
             listed=self._addresses(raw, path),
             anything="anything" in raw,
-            outside=self.end(raw["outside"], f"{path}.outside", inside=True) if "outside" in raw else None,
+            outside=self.end(raw["outside"], (*path, "outside"), inside=True) if "outside" in raw else None,
         )
         return found if len(self.complaints) == before else None
 
-    def ports(self, raw: object, path: str) -> Ports:
+    def ports(self, raw: object, path: Path) -> Ports:
         if raw is None:
             return Ports(ALL_PORTS)
         if not isinstance(raw, list) or not raw:
@@ -242,50 +249,50 @@ class _Reader:
             try:
                 one = parse_port(item)
             except ValueError as error:
-                self.complaints.append(f"{path}[{index}]: {error}")
+                self.refuse((*path, index), str(error))
                 continue
             numbers |= one.numbers
             names.extend(one.names)
         return Ports(numbers, tuple(sorted(set(names))))
 
-    def _known(self, raw: Mapping[str, Any], path: str, known: tuple[str, ...]) -> None:
+    def _known(self, raw: Mapping[str, Any], path: Path, known: tuple[str, ...]) -> None:
         for key in raw:
             if key not in known:
                 hint = nearest(str(key), known)
-                self.complaints.append(f"{path}.{key}: unknown field{hint}; expected {', '.join(known)}")
+                self.refuse((*path, str(key)), f"unknown field{hint}; expected {', '.join(known)}")
 
-    def _names(self, raw: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    def _names(self, raw: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         names = raw.get("namespaces", ())
         if "namespaces" in raw and (
             not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names)
         ):
-            self.complain(f"{path}.namespaces", names, "a list of namespace names such as [shop]")
+            self.complain((*path, "namespaces"), names, "a list of namespace names such as [shop]")
             return ()
         return tuple(sorted(set(names)))
 
-    def _labels(self, raw: Mapping[str, Any], field: str, path: str) -> Labels:
+    def _labels(self, raw: Mapping[str, Any], field: str, path: Path) -> Labels:
         labels = raw.get(field, {})
         if not isinstance(labels, Mapping) or (field in raw and not labels):
-            self.complain(f"{path}.{field}", labels, "a map of labels such as {app: frontend}")
+            self.complain((*path, field), labels, "a map of labels such as {app: frontend}")
             return ()
         for key, value in labels.items():
             if not is_label_key(key):
-                self.complain(f"{path}.{field}", key, "a label key such as app.kubernetes.io/name")
+                self.complain((*path, field), key, "a label key such as app.kubernetes.io/name")
             elif not is_label_value(value):
-                self.complain(f"{path}.{field}[{key}]", value, "a label value, which is a string")
+                self.complain((*path, field, str(key)), value, "a label value, which is a string")
         return tuple(sorted((str(key), str(value)) for key, value in labels.items()))
 
-    def _addresses(self, raw: Mapping[str, Any], path: str) -> tuple[AddressSet, ...]:
+    def _addresses(self, raw: Mapping[str, Any], path: Path) -> tuple[AddressSet, ...]:
         listed = raw.get("addresses", [])
         if not isinstance(listed, list) or ("addresses" in raw and not listed):
-            self.complain(f"{path}.addresses", listed, "a list such as [10.50.0.0/24, 2001:db8::1]")
+            self.complain((*path, "addresses"), listed, "a list such as [10.50.0.0/24, 2001:db8::1]")
             return ()
         result: list[AddressSet] = []
         for index, item in enumerate(listed):
             try:
                 result.append(parse_addresses(item))
             except ValueError as error:
-                self.complaints.append(f"{path}.addresses[{index}]: {error}")
+                self.refuse((*path, "addresses", index), str(error))
         return tuple(result)
 
 

@@ -21,6 +21,7 @@ from tenantprofile.connectivity.verdict import End, verdict
 from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
 from tenantprofile.names import LABEL_NAMESPACE_NAME
+from tenantprofile.paths import Complaint, Path
 
 MAX_ASSERTIONS: Final = 50
 _KEPT: Final = 4096
@@ -45,34 +46,38 @@ class Violated:
     message: str
 
 
-def parse_profile_assertions(raw: object, path: str) -> tuple[NetworkAssertion, ...]:
+def parse_profile_assertions(raw: object, path: Path) -> tuple[NetworkAssertion, ...]:
     """`spec.assertions`; what cannot be decided without objects is refused. Raises AssertionFormError."""
     if raw is None or raw == []:
         return ()
     found = parse_assertions(raw, path)
-    complaints = []
+    complaints: list[Complaint] = []
     if len(found) > MAX_ASSERTIONS:
-        complaints.append(f"{path}: found {len(found)} assertions; expected at most {MAX_ASSERTIONS}")
+        message = f"found {len(found)} assertions; expected at most {MAX_ASSERTIONS}"
+        complaints.append(Complaint(path, message))
     for index, assertion in enumerate(found):
-        place = f"{path}[{index}]"
+        place = (*path, index)
         for field, end in (("from", assertion.source), ("to", assertion.destination)):
             inner = end.outside or end
             if inner.workload:
-                complaints.append(
-                    f"{place}.{field}.workload: found {inner.workload!r}; a profile is checked before there"
-                    " are workloads, so name podLabels"
+                message = (
+                    f"found {inner.workload!r}; a profile is checked before there are workloads,"
+                    " so name podLabels"
                 )
+                complaints.append(Complaint((*place, field, "workload"), message))
         if assertion.ports.names:
             name = assertion.ports.names[0][0]
-            complaints.append(
-                f"{place}.ports: found the name {name!r}; a profile is checked before there are pods that"
-                " could give it a number, so write the number"
+            message = (
+                f"found the name {name!r}; a profile is checked before there are pods that could give it a number,"
+                " so write the number"
             )
+            complaints.append(Complaint((*place, "ports"), message))
         if not any(_may_be_own(end) for end in (assertion.source, assertion.destination)):
-            complaints.append(
-                f"{place}: from and to are both outside the profile's namespaces, whose policies are all that"
-                " is checked; leave the namespace out of one of them"
+            message = (
+                "from and to are both outside the profile's namespaces, whose policies are all that is checked;"
+                " leave the namespace out of one of them"
             )
+            complaints.append(Complaint(place, message))
     if complaints:
         raise AssertionFormError(complaints)
     return found

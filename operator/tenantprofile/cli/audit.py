@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ from tenantprofile.connectivity.policies import DIRECTIONS
     metavar="NAMESPACE",
     help="Count a namespace apart, as kube-*, openshift-* and the operator's own are. Repeatable.",
 )
-@world_options
+@partial(world_options, exclude=("--exclude-file",))
 @output_option("table", "json", "yaml", "markdown", "csv")
 def audit(
     files: tuple[str, ...],
@@ -96,7 +97,10 @@ def audit(
 
 def _circumstances(reading: Reading) -> Circumstances:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    time = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    try:
+        time = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError):
+        stop(f"SOURCE_DATE_EPOCH: found {epoch!r}; expected seconds since 1970")
     sources = reading.sources
     return Circumstances(
         time.strftime("%Y-%m-%dT%H:%M:%SZ"), sources.cluster, sources.digests, tuple(reading.notes)

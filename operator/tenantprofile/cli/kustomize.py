@@ -43,6 +43,18 @@ def roots(folders: Iterable[Path]) -> list[Path]:
     return [folder for path, folder in known.items() if path not in used]
 
 
+def reached(folder: Path) -> set[Path]:
+    """A kustomization's folder and those of the kustomizations that it takes up, resolved."""
+    found: set[Path] = set()
+    waiting = [folder.resolve()]
+    while waiting:
+        one = waiting.pop()
+        if one not in found and any((one / name).is_file() for name in NAMES):
+            found.add(one)
+            waiting.extend((one / entry).resolve() for entry in _references(one))
+    return found
+
+
 def _references(folder: Path) -> list[str]:
     for name in NAMES:
         file = folder / name
@@ -72,7 +84,7 @@ def is_component(folder: Path) -> bool:
 
 
 def build(folder: Path) -> Built:
-    """What `kustomize build` or `kubectl kustomize` makes of a folder. Nothing is fetched from elsewhere by us."""
+    """What `kustomize build` or `kubectl kustomize` makes of a folder; they may fetch bases that it names."""
     program = next(
         (
             [path, *arguments]

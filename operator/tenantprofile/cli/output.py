@@ -38,8 +38,13 @@ class Reading:
         return [*self.sources.notes, *self.assembly.notes, *self.assembly.violations()]
 
 
-def reading_options(function: Function) -> Function:
-    """`-n`, `--exclude-file` and `--strict`, as every command that reads files has them; `read_files` obeys them."""
+def reading_options(
+    function: Function, exclude: tuple[str, ...] = ("--exclude", "--exclude-file")
+) -> Function:
+    """`-n`, `--exclude` and `--strict`, as every command that reads files has them; `read_files` obeys them.
+
+    exclude: the names of the second one, for a command of which `--exclude` means something else.
+    """
 
     def remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         context.meta[f"{__name__}.{parameter.name}"] = value
@@ -52,7 +57,8 @@ def reading_options(function: Function) -> Function:
         help="Stop with exit code 2 if anything that may bear on the answer was not read.",
     )(function)
     function = click.option(
-        "--exclude-file",
+        *exclude,
+        "exclude_file",
         multiple=True,
         metavar="PATTERN",
         expose_value=False,
@@ -70,9 +76,9 @@ def reading_options(function: Function) -> Function:
     )(function)
 
 
-def world_options(function: Function) -> Function:
-    """`--kubeconfig`, `--context` and `--plugin`, and how files are read."""
-    function = reading_options(function)
+def world_options(function: Function, exclude: tuple[str, ...] = ("--exclude", "--exclude-file")) -> Function:
+    """`--kubeconfig`, `--context` and `--plugin`, and how files are read (`reading_options`)."""
+    function = reading_options(function, exclude)
     function = click.option(
         "--plugin",
         type=click.Choice(["generic", "cilium"]),

@@ -10,21 +10,15 @@ from typing import Any, Literal
 import click
 import yaml
 
-from tenantprofile.analysis.world import manifest_of, path_of
+from tenantprofile.analysis.world import manifest_of
 from tenantprofile.cli.output import output_option, say, stop
 from tenantprofile.cli.sources import SourceError, read_sources
-from tenantprofile.connectivity.manifests import ManifestError, labels_of
 from tenantprofile.input.objects import SourceObject
 from tenantprofile.names import API_VERSION, LABEL_NAMESPACE_NAME
 from tenantprofile.planning.desired import ProfilePlan, Refusal
+from tenantprofile.planning.loading import LoadError, load_templates, namespace_facts
 from tenantprofile.planning.profile import Profile, ProfileError, parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts
-from tenantprofile.rendering.templates import (
-    Template,
-    TemplateError,
-    builtin_templates,
-    load_policy_template,
-)
 
 Manifest = dict[str, Any]
 
@@ -66,7 +60,7 @@ def render(
     none.
     """
     objects = _read(*profiles, *templates)
-    known = _templates(objects)
+    known = load_templates(objects, lambda wrong: stop(str(wrong)))
     plans = [ProfilePlan(profile, known) for profile in _profiles(objects)]
     printed: list[Manifest] = []
     refused = 0
@@ -103,21 +97,6 @@ def _read(*names: str) -> list[SourceObject]:
     return found.objects
 
 
-def _templates(objects: list[SourceObject]) -> dict[str, Template]:
-    known: dict[str, Template] = {}
-    for item in objects:
-        if item.kind == "PolicyTemplate" and item.api_version == API_VERSION:
-            try:
-                template = load_policy_template(item.raw)
-            except TemplateError as error:
-                stop(f"{item.place(('spec',))}: {item}: {error.message}")
-            if template.name in builtin_templates():
-                place = item.place(("metadata", "name"))
-                stop(f"{place}: {item}: metadata.name: a built-in template has this name; choose another")
-            known[template.name] = template
-    return {**known, **builtin_templates()}
-
-
 def _profiles(objects: list[SourceObject]) -> list[Profile]:
     parsed = []
     for item in objects:
@@ -125,7 +104,7 @@ def _profiles(objects: list[SourceObject]) -> list[Profile]:
             try:
                 parsed.append(parse_profile(item.raw))
             except ProfileError as error:
-                place = item.place(path_of(error.complaints[0].partition(":")[0]))
+                place = item.place(error.complaints[0].path)
                 stop(f"{place}: {error}")
     if not parsed:
         stop(f"no TenantProfile of {API_VERSION} in the files given with --profile")
@@ -141,11 +120,6 @@ def _namespaces(names: tuple[str, ...]) -> Iterable[tuple[NamespaceFacts, bool]]
         for item in _read(name):
             if item.kind == "Namespace" and item.api_version == "v1":
                 try:
-                    labels = labels_of(item.metadata.get("labels"), "metadata.labels")
-                    annotations = labels_of(item.metadata.get("annotations"), "metadata.annotations")
-                except ManifestError as error:
-                    raise click.ClickException(f"{item.place()}: {item}: {error}") from error
-                yield (
-                    NamespaceFacts(item.name, {**labels, LABEL_NAMESPACE_NAME: item.name}, annotations),
-                    True,
-                )
+                    yield namespace_facts(item), True
+                except LoadError as error:
+                    stop(str(error))

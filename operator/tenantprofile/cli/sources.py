@@ -192,7 +192,7 @@ def _place(found: Sources, default_namespace: str) -> None:
         if default_namespace and isinstance(item.raw.get("metadata"), Mapping):
             metadata = {**item.metadata, "namespace": namespace}
             found.objects[index] = SourceObject({**item.raw, "metadata": metadata}, item.origin)
-    if not default_namespace and any(item.namespace for item in found.objects if item.kind in _NAMESPACED):
+    if not default_namespace:
         count = len(homeless)
         found.notes.append(
             f"{count} object{'' if count == 1 else 's'} without a namespace {'is' if count == 1 else 'are'} taken as in"
@@ -210,10 +210,11 @@ def _say_what_was_not_read(found: Sources) -> None:
     if refused := refused_objects(found.objects):
         found.lacking = True
         found.notes.append(
-            f"the API server does not serve these versions, so they count as absent: {listed(refused)}"
+            f"the API server does not serve these kinds and versions, so they count as absent: {listed(refused)}"
         )
     if made := makers(found.objects):
         kinds: Counter[str] = sum(made.values(), Counter())
+        found.lacking = True
         found.notes.append(
             f"controllers make pods for {listed(kinds)}, which stand in no manifest and are not judged"
         )
@@ -221,7 +222,7 @@ def _say_what_was_not_read(found: Sources) -> None:
 
 def _read(name: str, found: Sources, exclude: tuple[str, ...], *, several: bool) -> Iterator[SourceObject]:
     if name == "-":
-        yield from _objects(sys.stdin.read(), "standard input", found)
+        yield from _objects(_decoded(sys.stdin.buffer.read(), name := "standard input"), name, found)
         return
     path = Path(name)
     if path.is_dir():
@@ -245,20 +246,23 @@ def _folder(path: Path, found: Sources, exclude: tuple[str, ...]) -> Iterator[So
         found.notes.append(f"{path}: no file in it ends in {', '.join(SUFFIXES)}")
     built = [kustomize.build(root) for root in _kustomization_roots(path, is_wanted)]
     inside: set[Path] = set()
+    as_they_are: set[Path] = set()
     for one in built:
         if one.problem:
             found.lacking = True
+            as_they_are |= kustomize.reached(one.folder)
             found.notes.append(
                 f"{one.folder}: a kustomization that was not built ({one.problem}); its files are read as they are."
                 f" Build it first: kubectl kustomize {one.folder}"
             )
         else:
             found.notes.append(f"{one.folder}: built as a kustomization")
+            inside |= kustomize.reached(one.folder)
             yield from _objects(one.text, f"{one.folder} (built)", found, lenient=True)
-    if built and all(not one.problem for one in built):
-        inside = set(kustomize.kustomizations(path))
     for file in files:
-        if not any(parent in inside for parent in file.parents):
+        # The nearest kustomization above a file is the one that may take it up.
+        home = next((p for p in file.resolve().parents if p in inside or p in as_they_are), None)
+        if home is None or home not in inside:
             yield from _objects(_text(file), str(file), found, lenient=True)
 
 
@@ -279,11 +283,16 @@ def _is_meant(file: Path, folder: Path) -> bool:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{file}: not UTF-8 (byte {error.start}); expected YAML or JSON") from error
+        return _decoded(file.read_bytes(), str(file))
     except OSError as error:
         raise SourceError(f"{file}: {error.strerror or error}") from error
+
+
+def _decoded(raw: bytes, source: str) -> str:
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{source}: not UTF-8 (byte {error.start}); expected YAML or JSON") from error
 
 
 def _objects(text: str, source: str, found: Sources, *, lenient: bool = False) -> Iterator[SourceObject]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from tenantprofile.paths import Complaint, Path, path_of
+
 VERSIONS: Final[Mapping[str, str]] = {
     "Namespace": "v1",
     "Pod": "v1",
@@ -38,14 +40,19 @@ def pod_template(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
+POLICY_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+"""The fields of a NetworkPolicy; the last is of old API servers, which filled it."""
+
+
 class ManifestError(ValueError):
     """A manifest that the API server would refuse: `object` (kind ns/name), `path`, what is wrong."""
 
-    def __init__(self, path: str, message: str, object: str = "") -> None:
-        super().__init__(": ".join(part for part in (object, path, message) if part))
+    def __init__(self, path: str | Path, message: str, object: str = "") -> None:
         self.object = object
-        self.path = path
+        self.path = path_of(path)
         self.message = message
+        told = str(Complaint(self.path, message))
+        super().__init__(f"{object}: {told}" if object else told)
 
     def of(self, object: str) -> ManifestError:
         """The same error, for this object."""
@@ -74,7 +81,7 @@ def known_fields(raw: Mapping[str, Any], path: str, known: tuple[str, ...]) -> N
     """Refuse other fields: the API server would drop them, and a dropped peer means every peer."""
     for field in raw:
         if field not in known:
-            raise ManifestError(f"{path}.{field}", f"unknown field; expected {' or '.join(known)}")
+            raise ManifestError((*path_of(path), str(field)), f"unknown field; expected {' or '.join(known)}")
 
 
 def as_text(raw: object, path: str) -> str | None:
@@ -96,7 +103,9 @@ def labels_of(raw: object, path: str) -> dict[str, str]:
     labels = as_map(raw, path)
     for key, value in labels.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise ManifestError(f"{path}[{key!r}]", f"found {value!r}; labels are strings, so quote it")
+            raise ManifestError(
+                (*path_of(path), str(key)), f"found {value!r}; labels are strings, so quote it"
+            )
     return dict(sorted(labels.items()))
 
 
@@ -119,6 +128,21 @@ def relevant(objects: Iterable[object]) -> Iterator[tuple[str, Mapping[str, Any]
                 yield from relevant((typed,))
         elif VERSIONS.get(kind) == raw.get("apiVersion") or (kind not in KINDS and pod_template(raw)):
             yield kind, raw
+
+
+def check_metadata(kind: str, raw: Mapping[str, Any]) -> None:
+    """Refuse what the API server would refuse of any object: it would not be there. Raises ManifestError.
+
+    Labels of a Pod are read with it.
+    """
+    metadata = as_map(raw.get("metadata"), "metadata")
+    if kind != "Pod":
+        labels_of(metadata.get("labels"), "metadata.labels")
+    labels_of(metadata.get("annotations"), "metadata.annotations")
+    if kind == "NetworkPolicy":
+        for field in raw:
+            if field not in POLICY_FIELDS:
+                raise ManifestError((str(field),), f"unknown field; expected {', '.join(POLICY_FIELDS[:4])}")
 
 
 def identity(kind: str, raw: Mapping[str, Any]) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from tenantprofile.connectivity.ports import (
     PortSet,
     Protocol,
 )
+from tenantprofile.paths import path_of
 from tenantprofile.selectors import EVERYTHING, Selector, SelectorError, parse_selector
 
 Direction = Literal["Ingress", "Egress"]
@@ -128,7 +129,7 @@ def _selector(raw: Any, path: str) -> Selector:
     try:
         return parse_selector(raw)
     except SelectorError as error:
-        raise ManifestError(f"{path}.{error.path}" if error.path else path, error.message) from error
+        raise ManifestError((*path_of(path), *error.path), error.message) from error
 
 
 def _rule(raw: object, side: Literal["from", "to"], path: str) -> Rule:

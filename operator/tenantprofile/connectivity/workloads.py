@@ -122,6 +122,26 @@ POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
 POD_INDEX: Final = "apps.kubernetes.io/pod-index"
 """Labels that the StatefulSet controller sets on each pod (documentation, StatefulSets, Pod Identity)."""
 MAX_REPLICAS: Final = 100
+RUNTIME_LABELS: Final = frozenset(
+    {
+        "pod-template-hash",
+        "controller-revision-hash",
+        "pod-template-generation",
+        "rollouts-pod-template-hash",
+        "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-completion-index",
+        "controller-uid",
+        "job-name",
+        "batch.kubernetes.io/job-name",
+    }
+)
+"""Labels whose values controllers work out when they make a pod, so that no template has them (API reference,
+Well-Known Labels; a CronJob's Jobs get their names at run time)."""
+
+
+def selects_single_pods(text: str) -> bool:
+    """Whether a text, such as that of a policy, may select single pods of a StatefulSet."""
+    return POD_NAME in text or POD_INDEX in text
 
 
 def pods_of_set(made: Workload, raw: Mapping[str, Any]) -> tuple[Workload, ...]:

@@ -16,7 +16,16 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from tenantprofile.connectivity.addresses import Address, AddressSet, parse_address
-from tenantprofile.connectivity.manifests import ManifestError, as_list, as_map, identity, labels_of, relevant
+from tenantprofile.connectivity.manifests import (
+    ManifestError,
+    as_list,
+    as_map,
+    as_text,
+    check_metadata,
+    identity,
+    labels_of,
+    relevant,
+)
 from tenantprofile.connectivity.policies import Policy, PolicySpec, parse_spec
 from tenantprofile.connectivity.services import (
     Endpoint,
@@ -26,14 +35,13 @@ from tenantprofile.connectivity.services import (
     parse_service,
 )
 from tenantprofile.connectivity.workloads import (
-    POD_INDEX,
-    POD_NAME,
     TEMPLATES,
     Workload,
     is_finished,
     parse_pod,
     parse_template,
     pods_of_set,
+    selects_single_pods,
 )
 from tenantprofile.names import LABEL_NAMESPACE_NAME
 
@@ -53,6 +61,7 @@ class World:
     __slots__ = (
         "_addresses",
         "_inside",
+        "_members",
         "_names",
         "_policies",
         "_service_addresses",
@@ -70,11 +79,14 @@ class World:
         services: Iterable[Service] = (),
         policies: Iterable[Policy] = (),
         nodes: Mapping[str, tuple[Address, ...]] | None = None,
+        members: Mapping[str, Workload] | None = None,
     ) -> None:
         """Namespaces that only others mention are added, with the one label the API server sets.
 
-        nodes: addresses by name; those that pods name are added.
+        nodes: addresses by name; those that pods name are added. members: pods that can be asked about by
+        `namespace/name`, each with the workload that stands for it among all its kind.
         """
+        self._members: Mapping[str, Workload] = members or {}
         self.workloads: Sequence[Workload] = sorted(workloads, key=lambda w: w.key)
         self.services: Mapping[tuple[str, str], Service] = {(s.namespace, s.name): s for s in services}
         self.policies: Sequence[Policy] = sorted(policies, key=lambda p: (p.namespace, p.name))
@@ -111,13 +123,15 @@ class World:
             self._names[f"{space}/{kind}/{name}"].append(workload)
 
     @classmethod
-    def from_objects(cls, objects: Iterable[object]) -> World:
+    def from_objects(cls, objects: Iterable[object], *, single_pods: bool = False) -> World:
         """A world from manifests (maps as YAML or JSON gives them; lists are opened up).
 
         Kinds that do not bear on connectivity are passed over. Raises ManifestError, naming object
         and field, for what the API server would refuse and for two different objects of one name.
+        single_pods: the pods of StatefulSets count one by one, as they do where a policy or a Service
+        among the objects selects them by the labels of single pods.
         """
-        return _Reader().read(objects).world()
+        return _Reader(single_pods).read(objects).world()
 
     def with_policies(self, objects: Iterable[object]) -> World:
         """The same world under other NetworkPolicies; other kinds among the objects are passed over."""
@@ -127,7 +141,14 @@ class World:
 
     def under(self, policies: Iterable[Policy]) -> World:
         """The same world under these policies."""
-        return World(self.namespaces.values(), self.workloads, self.services.values(), policies, self.nodes)
+        return World(
+            self.namespaces.values(),
+            self.workloads,
+            self.services.values(),
+            policies,
+            self.nodes,
+            self._members,
+        )
 
     def policies_in(self, namespace: str) -> Sequence[Policy]:
         """The namespace's policies, by name."""
@@ -157,7 +178,9 @@ class World:
 
         Raises LookupError, which suggests what was probably meant.
         """
-        found = self._names.get(reference)
+        found: Sequence[Workload] | None = self._names.get(reference)
+        if not found and (member := self._members.get(reference)):
+            found = (member,)
         if not found:
             near = get_close_matches(reference, [str(w) for w in self.workloads[:20000]], n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -172,7 +195,8 @@ class World:
 class _Reader:
     """Collects manifests in any order; pods are read last, when their owners are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, single_pods: bool = False) -> None:
+        self._single_pods = single_pods
         self.namespaces: list[Namespace] = []
         self.policies: list[Policy] = []
         self.services: list[Service] = []
@@ -196,6 +220,7 @@ class _Reader:
                     raise ManifestError("", "given twice, with different content", _reference(*key))
                 continue
             try:
+                check_metadata(kind, raw)
                 self._take(kind, namespace, name, raw)
             except ManifestError as error:
                 raise error.of(_reference(*key)) from error
@@ -256,10 +281,12 @@ class _Reader:
     def _single_pods_matter(self) -> bool:
         """Whether anything selects single pods of StatefulSets by the labels that their controller sets."""
         selectors = [*self._specs, *(str(service) for service in self.services)]
-        return any(POD_NAME in text or POD_INDEX in text for text in selectors)
+        return any(selects_single_pods(text) for text in selectors)
 
     def world(self) -> World:
         workloads, alive = [], set()
+        members: dict[str, Workload] = {}
+        one_by_one = self._single_pods or self._single_pods_matter
         for namespace, name, raw in self.pods:
             try:
                 owner = self._top(namespace, raw)
@@ -274,15 +301,19 @@ class _Reader:
                 continue
             try:
                 made = parse_template(namespace, kind, name, raw)
-                one_by_one = kind == "StatefulSet" and self._single_pods_matter
-                workloads.extend(pods_of_set(made, raw) if one_by_one else (made,))
+                single = pods_of_set(made, raw) if kind == "StatefulSet" else ()
             except ManifestError as error:
                 raise error.of(_reference(namespace, kind, name)) from error
+            if single and one_by_one:
+                workloads.extend(single)
+            else:
+                workloads.append(made)
+                members.update((f"{namespace}/{pod.name}", made) for pod in single)
         services = [
             replace(service, endpoints=tuple(self.endpoints.get((service.namespace, service.name), ())))
             for service in self.services
         ]
-        return World(self.namespaces, workloads, services, self.policies, self.nodes)
+        return World(self.namespaces, workloads, services, self.policies, self.nodes, members)
 
     def _top(self, namespace: str, raw: Mapping[str, Any]) -> tuple[str, str] | None:
         """The workload at the top of a pod's chain of controllers.
@@ -339,10 +370,13 @@ def node_addresses(raw: Mapping[str, Any]) -> tuple[Address, ...]:
 
 def _controller(raw: Mapping[str, Any]) -> tuple[str, str] | None:
     metadata = as_map(raw.get("metadata"), "metadata")
-    for reference in as_list(metadata.get("ownerReferences"), "metadata.ownerReferences"):
-        reference = as_map(reference, "metadata.ownerReferences")
-        if reference.get("controller") and reference.get("kind") in _OWNERS:
-            return str(reference["kind"]), str(reference.get("name"))
+    for index, item in enumerate(as_list(metadata.get("ownerReferences"), "metadata.ownerReferences")):
+        where = f"metadata.ownerReferences[{index}]"
+        reference = as_map(item, where)
+        kind = as_text(reference.get("kind"), f"{where}.kind")
+        name = as_text(reference.get("name"), f"{where}.name")
+        if reference.get("controller") and kind in _OWNERS and name:
+            return kind, name
     return None
 
 

@@ -42,6 +42,7 @@ from tenantprofile.controller.state import (
 )
 from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.names import LABEL_PROFILE
+from tenantprofile.paths import Complaint
 from tenantprofile.planning.desired import ProfilePlan
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.profile import Profile, ProfileError
@@ -176,7 +177,8 @@ class Controller:
                 for record in (before, after)
             ):
                 self._status_writer.touch(profile.name)
-        if self._state.complete:
+        # One that is gone is counted no more, also if a restored etcd took it.
+        if self._state.complete or after is None:
             if after is not None:
                 self._metrics.waits(name, "new")
             self._status_writer.pending(name)
@@ -203,7 +205,9 @@ class Controller:
         record = ProfileRecord(
             name, found.uid, before.generation if before else 0, before.status if before else {}
         )
-        record.error = ProfileError(name, [f"the object cannot be read: {found.reason}; simplify it"])
+        record.error = ProfileError(
+            name, [Complaint((), f"the object cannot be read: {found.reason}; simplify it")]
+        )
         version = int(found.resource_version) if found.resource_version.isdigit() else 0
         if self._state.profiles.put(key, version, record):
             self._state.profiles.undecodable[key] = found
@@ -303,6 +307,11 @@ class Controller:
                 await pace.step()
 
     # --- comparing everything ---
+
+    def read_anew(self) -> None:
+        """The API server is known to have gone back to an older state."""
+        for informer in self.informers:
+            informer.read_anew()
 
     def _restored(self) -> None:
         """The API server went back to an older state: nothing is certain until everything has been read anew."""

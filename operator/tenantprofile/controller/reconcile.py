@@ -199,20 +199,36 @@ class Reconciler:
                 policy: DesiredPolicy | None
                 if isinstance(item, Refusal):
                     # As it was rendered here last: what it was made from may have changed since.
-                    policy = written.get(item.name) or item.last_good
+                    policy = (
+                        written.get(item.name)
+                        or item.last_good
+                        or self._ledger.last_good(record.uid, item.name, profile.uid)
+                    )
                     demand.unclean.add(profile.name)
                     demand.kept.add(item.name)
                     if item.message and item.name not in told_once:
                         run.tell(profile.name, item.entry, item.reason, item.message)
                     if policy is None:
                         self._look_at_broken(run, item)
+                    else:
+                        policy = policy.with_mark(False)
+                        self._ledger.renders_no_more(record.uid, policy)
                 else:
                     policy = item
+                    self._ledger.renders(record.uid, item.name)
                 if profile.suspend:
                     demand.kept.add(item.name)
                     self._look(run, item)
                 elif policy is not None:
-                    demand.wanted.append(policy.with_mark(False))
+                    demand.wanted.append(policy)
+        if demand.gating:
+            self._demand_mark(record, demand, found, whole=whole and not demand.gating & demand.unclean)
+        return demand
+
+    def _demand_mark(
+        self, record: NamespaceRecord, demand: _Demand, found: Mapping[str, Observed], *, whole: bool
+    ) -> None:
+        """A mark that stands is desired as it is; `_mark` puts on a new one."""
         policies = [policy for policy in demand.wanted if policy.profile in demand.gating]
         sealed = frozenset(
             policy.name
@@ -220,10 +236,9 @@ class Reconciler:
             if (seen := found.get(policy.name)) is not None
             and self._seal.proves_mark(record.uid, policy.name, seen.seal)
         )
-        demand.baseline = Baseline(policies, whole and not demand.gating & demand.unclean, sealed)
+        demand.baseline = Baseline(policies, whole, sealed)
         marked = demand.baseline.kept(found)
         demand.wanted = [policy.with_mark(policy.name in marked) for policy in demand.wanted]
-        return demand
 
     def _look(self, run: Result, item: DesiredPolicy | Refusal) -> None:
         """A suspended profile's policy: count it when it happens to be as desired, and leave it."""

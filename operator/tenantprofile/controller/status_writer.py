@@ -201,7 +201,7 @@ class StatusWriter:
                 for namespace in self._state.namespaces.values()
             )
         if record.error is not None:
-            problems = (Problem("", "", "InvalidSpec", "; ".join(record.error.complaints)),)
+            problems = (Problem("", "", "InvalidSpec", record.error.told),)
         elif plan is not None:
             problems = tuple(Problem("", r.entry, r.reason, r.message) for r in plan.refusals)
         return standing.status(

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 
 import yaml
 
-Path = tuple[str | int, ...]
+from tenantprofile.paths import Path
 
 MAX_DEPTH: Final = 200
 """Kubernetes objects nest far less; a deeper one is a mistake or an attack on the stack."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Path = tuple[str | int, ...]
+from tenantprofile.paths import Path
 
 
 def deeper_than(value: Any, levels: int) -> Path | None:

@@ -7,11 +7,19 @@ files, standard input or a cluster, is the caller's business (`cli.sources`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from tenantprofile.input.documents import MAX_DEPTH, Document, DocumentError, Path, read_documents
+from tenantprofile.input.documents import MAX_DEPTH, Document, DocumentError, read_documents
+from tenantprofile.paths import Path
+
+_ESCAPES: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[^u]", re.DOTALL
+)
+"""The escapes of a JSON text: a pair of surrogates is one."""
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class ObjectError(ValueError):
@@ -148,6 +156,12 @@ def _documents(text: str, source: str) -> list[Document]:
         else:
             if any(_too_deep(value) for value, _, _ in found):
                 raise DocumentError(source, 1, 1, f"more than {MAX_DEPTH} levels of nesting")
+            if (half := _half_character(text)) is not None:
+                line = text.count("\n", 0, half.start()) + 1
+                column = half.start() - text.rfind("\n", 0, half.start())
+                raise DocumentError(
+                    source, line, column, f"found {half[0]}, half of a character; expected both"
+                )
             return [
                 Document(value, _LazyPositions(text[start:end], source, text.count("\n", 0, start)), source)
                 for value, start, end in found
@@ -165,6 +179,14 @@ def _json_values(text: str) -> Iterator[tuple[Any, int, int]]:
             return
         value, position = decoder.raw_decode(text, start)
         yield value, start, position
+
+
+def _half_character(text: str) -> re.Match[str] | None:
+    """The first escape of half a character (RFC 8259, 8.2: a lone surrogate), which no output can hold."""
+    for found in _ESCAPES.finditer(text):
+        if _HALF.fullmatch(found[0]):
+            return found
+    return None
 
 
 def _too_deep(value: Any) -> bool:

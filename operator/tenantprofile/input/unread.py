@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Final
 
 from tenantprofile.input.objects import SourceObject
+from tenantprofile.names import API_VERSION, GROUP
 
 POLICY_KINDS: Final = frozenset(
     {
@@ -52,7 +54,7 @@ MAKERS: Final = frozenset(
 )
 """Kinds whose controllers make pods that stand in no manifest."""
 
-_READ: Final = {
+SERVED: Final[Mapping[str, str]] = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "Namespace": "v1",
     "Pod": "v1",
@@ -63,8 +65,44 @@ _READ: Final = {
     "ReplicaSet": "apps/v1",
     "Job": "batch/v1",
     "CronJob": "batch/v1",
+    "TenantProfile": API_VERSION,
+    "PolicyTemplate": API_VERSION,
 }
-_OWN_GROUPS: Final = frozenset({"", "apps", "batch", "extensions", "networking.k8s.io"})
+"""The kinds that are read, each in the version that the API server serves."""
+_OWN_GROUPS: Final = frozenset({"", "apps", "batch", "extensions", "networking.k8s.io", GROUP})
+
+_WHOLE_GROUPS: Final[Mapping[str, frozenset[str]]] = {
+    "networking.k8s.io": frozenset({"NetworkPolicy", "Ingress", "IngressClass", "IPAddress", "ServiceCIDR"}),
+    GROUP: frozenset({"TenantProfile", "PolicyTemplate", "NetworkAssertions"}),
+}
+"""API groups of which every kind is known, with their kinds (API reference, Kubernetes 1.34)."""
+_ALIKE: Final = 0.85
+"""How much of a kind has to agree for it to be a misspelt one; PodTemplate is no misspelt Pod."""
+
+
+def misspelt(item: SourceObject) -> str:
+    """The kind that was probably meant by one that its API group does not have; empty for any other kind."""
+    kind, group = item.kind, item.group
+    if group not in _OWN_GROUPS or SERVED.get(kind) == item.api_version or kind.endswith("List"):
+        return ""
+    known = _WHOLE_GROUPS.get(group)
+    if known is not None:
+        return "" if kind in known else (_nearest(kind, known, 0.0) or min(known))
+    if kind in SERVED:
+        return ""  # in a version that is not served
+    return _nearest(kind, SERVED, _ALIKE)
+
+
+def _nearest(kind: str, known: Iterable[str], cutoff: float) -> str:
+    lowered = {name.lower(): name for name in known}
+    near = get_close_matches(kind.lower(), sorted(lowered), n=1, cutoff=cutoff)
+    return lowered[near[0]] if near else ""
+
+
+def refused_version(item: SourceObject) -> str:
+    """The version that a kind is served in, for an object of another one; empty where it is served."""
+    expected = SERVED.get(item.kind, "")
+    return expected if item.group in _OWN_GROUPS and expected != item.api_version else ""
 
 
 def unread_policies(objects: Iterable[SourceObject]) -> Counter[str]:
@@ -75,26 +113,15 @@ def unread_policies(objects: Iterable[SourceObject]) -> Counter[str]:
 def _is_unread_policy(item: SourceObject) -> bool:
     if (item.group, item.kind) in POLICY_KINDS:
         return True
-    looks_like_one = item.kind.lower() in (
-        "networkpolicy",
-        "networkpolicies",
-        "networkpolcy",
-        "networkpolices",
-    )
-    if looks_like_one or (item.group == "networking.k8s.io" and item.kind.startswith("Network")):
-        return item.api_version != _READ["NetworkPolicy"] or item.kind != "NetworkPolicy"
-    return False
+    return "NetworkPolicy" in (misspelt(item), item.kind if refused_version(item) else "")
 
 
 def refused_objects(objects: Iterable[SourceObject]) -> Counter[str]:
-    """Workloads, Services and Namespaces of a version that the API server does not serve any more."""
+    """Other objects of a version or a kind that the API server does not serve."""
     return Counter(
         f"{item.kind} ({item.api_version})"
         for item in objects
-        if item.kind in _READ
-        and item.kind != "NetworkPolicy"
-        and item.group in _OWN_GROUPS
-        and item.api_version != _READ[item.kind]
+        if (misspelt(item) or refused_version(item)) and not _is_unread_policy(item)
     )
 
 
@@ -102,9 +129,23 @@ def makers(objects: Iterable[SourceObject]) -> dict[str, Counter[str]]:
     """By namespace: objects whose controllers make pods that stand in no manifest."""
     found: dict[str, Counter[str]] = {}
     for item in objects:
-        if (item.group, item.kind) in MAKERS:
+        if _makes_pods(item):
             found.setdefault(item.namespace or "default", Counter())[item.kind] += 1
     return found
+
+
+def _makes_pods(item: SourceObject) -> bool:
+    """A kind of MAKERS; or one of somebody's own API with a number of replicas and no pod template."""
+    if (item.group, item.kind) in MAKERS:
+        return True
+    if "." not in item.group or item.group.endswith(".k8s.io") or (item.group, item.kind) in POLICY_KINDS:
+        return False
+    spec = item.raw.get("spec")
+    return (
+        isinstance(spec, Mapping)
+        and not isinstance(spec.get("template"), Mapping)
+        and any(isinstance(spec.get(field), int) for field in ("replicas", "instances"))
+    )
 
 
 def listed(counts: Counter[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
@@ -16,7 +17,7 @@ from tenantprofile.connectivity.addresses import ALL_IPV4, ALL_IPV6, Address, Ad
 from tenantprofile.connectivity.policies import DIRECTIONS, Direction, Peer, Rule
 from tenantprofile.connectivity.ports import PortSet
 from tenantprofile.connectivity.services import Service
-from tenantprofile.connectivity.workloads import Workload
+from tenantprofile.connectivity.workloads import RUNTIME_LABELS, Workload
 from tenantprofile.linting.catalogue import (
     CLUSTER_IP,
     HOST_NETWORK,
@@ -32,6 +33,7 @@ from tenantprofile.linting.catalogue import (
 from tenantprofile.linting.placed import PolicyHere
 from tenantprofile.linting.reading import Input
 from tenantprofile.policy.findings import Finding, Path, shown
+from tenantprofile.policy.findings import Rule as LintRule
 from tenantprofile.selectors import Selector
 
 Told = Iterator[tuple[PolicyHere, Finding]]
@@ -47,6 +49,8 @@ class Cluster:
     def __init__(self, given: Input) -> None:
         self._pods = given.pods
         self._complete = given.complete
+        # Of a cluster the pods themselves are read, whoever made them.
+        self._makers = {} if given.complete else given.makers
         self._labels = {name: facts.labels for name, facts in given.namespaces.items()}
         self._services: dict[str, list[Service]] = {}
         for service in given.world.services.values():
@@ -61,7 +65,8 @@ class Cluster:
         subjects = [pod for pod in here if policy.spec.subjects.matches(pod.labels)]
         if here and not subjects:
             message = f"matches none of the pods in {policy.namespace} ({len(here)} in the input)"
-            yield policy, Finding(SELECTS_NOTHING, ("podSelector",), message)
+            unseen = self._unseen(policy.spec.subjects, (policy.namespace,))
+            yield policy, _softened(SELECTS_NOTHING, ("podSelector",), message, unseen)
         host = [pod for pod in subjects if pod.host_network]
         if host:
             message = f"selects {host[0].name}, which is on the host network"
@@ -108,11 +113,30 @@ class Cluster:
         found, known = self._matched(policy, peer)
         if known and not found:
             what = "pod of the namespace" if peer.namespaces is None else "pod in any namespace"
-            yield policy, Finding(PEER_SELECTS_NOTHING, path, f"no {what} matches")
+            unseen = self._unseen(peer.pods, self._homes(policy, peer))
+            yield policy, _softened(PEER_SELECTS_NOTHING, path, f"no {what} matches", unseen)
         elif found and all(pod.host_network for pod in found):
             names = ", ".join(str(pod) for pod in found[:3]) + (", …" if len(found) > 3 else "")
             message = f"the only pods that it matches are on the host network: {names}"
             yield policy, Finding(PEER_HOST_NETWORK, path, message, expected="an ipBlock of the nodes")
+
+    def _homes(self, policy: PolicyHere, peer: Peer) -> tuple[str, ...]:
+        """The namespaces that a peer is looked for in."""
+        if peer.namespaces is None:
+            return (policy.namespace,)
+        return tuple(name for name, labels in self._labels.items() if peer.namespaces.matches(labels))
+
+    def _unseen(self, pods: Selector, namespaces: Iterable[str]) -> str:
+        """Why a selector may select pods all the same, which are not in the input; empty where it cannot."""
+        for requirement in pods.requirements:
+            if requirement.key in RUNTIME_LABELS and requirement.operator in ("In", "Exists"):
+                return f"a controller sets the label {requirement.key} when it makes a pod"
+        made = {kind for name in namespaces for kind in self._makers.get(name, ())}
+        return (
+            f"the controller of {', '.join(sorted(made))} makes pods that are not in the input"
+            if made
+            else ""
+        )
 
     def _block(self, policy: PolicyHere, block: AddressSet, path: Path, direction: Direction) -> Told:
         service = self._service_at.first_in(block) if direction == "Egress" and _is_small(block) else None
@@ -208,6 +232,13 @@ class Cluster:
                         if numbers.contains(port.protocol, number):
                             return service, number, leads_to[0], what
         return None
+
+
+def _softened(rule: LintRule, path: Path, message: str, unseen: str) -> Finding:
+    """A finding; only for information, where pods that are not in the input may make it untrue."""
+    if not unseen:
+        return Finding(rule, path, message)
+    return Finding(replace(rule, severity="info"), path, f"{message}; {unseen}")
 
 
 class _ByAddress(Generic[T]):

@@ -69,6 +69,11 @@ def lint(
     items = tuple(objects)
     given = read(items, complete)
     found = [*given.findings, *_judged(given, items, operator_namespace)]
+    for placed in found:
+        if placed.rule.id not in RULES:
+            raise RuntimeError(
+                f"the rule {placed.rule.id} is not in the catalogue, so nobody could choose it"
+            )
     unique = {(id(p.item), p.entry, p.path, p.finding, p.namespaces): p for p in found if p.rule.id in chosen}
     told = [p for p in apply(unique.values(), items, today, chosen) if p.rule.id in chosen]
     told.sort(key=lambda placed: placed.order)

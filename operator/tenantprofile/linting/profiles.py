@@ -11,7 +11,7 @@ from tenantprofile.input.objects import SourceObject
 from tenantprofile.linting import catalogue
 from tenantprofile.linting.crds import check_object
 from tenantprofile.linting.placed import Placed, PolicyHere
-from tenantprofile.linting.reading import Input, parsed, path_of
+from tenantprofile.linting.reading import Input, parsed
 from tenantprofile.linting.templates import Known
 from tenantprofile.names import (
     ANNOTATION_OWNER,
@@ -66,10 +66,8 @@ class Profiles:
         except ProfileError as error:
             told = {placed.path for placed in refused}
             for complaint in error.complaints:
-                field, _, message = complaint.partition(": ")
-                path = path_of(field)
-                if path not in told:
-                    self._add(item, catalogue.PROFILE, path, message or complaint)
+                if complaint.path not in told:
+                    self._add(item, catalogue.PROFILE, complaint.path, complaint.message)
             return
         selected = [
             facts

@@ -8,19 +8,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tenantprofile.connectivity.manifests import KINDS, ManifestError, pod_template
+from tenantprofile.connectivity.manifests import KINDS, ManifestError, labels_of, pod_template
 from tenantprofile.connectivity.policies import PolicySpec, parse_spec
-from tenantprofile.connectivity.workloads import Workload
+from tenantprofile.connectivity.workloads import Workload, selects_single_pods
 from tenantprofile.connectivity.world import World
+from tenantprofile.input.documents import MAX_DEPTH
+from tenantprofile.input.nesting import deeper_than
 from tenantprofile.input.objects import SourceObject
-from tenantprofile.linting.catalogue import DUPLICATE_OBJECT, INVALID_OBJECT, OBJECT_NAME, REMOVED_API
+from tenantprofile.input.unread import makers, misspelt, refused_version
+from tenantprofile.linting.catalogue import (
+    DUPLICATE_OBJECT,
+    INVALID_OBJECT,
+    OBJECT_NAME,
+    REMOVED_API,
+    UNKNOWN_KIND,
+)
 from tenantprofile.linting.placed import Placed
 from tenantprofile.names import API_VERSION, GROUP, LABEL_MANAGED_BY, LABEL_NAMESPACE_NAME, MANAGED_BY
 from tenantprofile.policy.findings import Finding, Path, Rule, nearest, shown
 from tenantprofile.policy.validity import UNKNOWN_FIELD
 from tenantprofile.rendering.facts import NamespaceFacts
 
-_STEP: Final = re.compile(r"\[(\d+)\]|\['([^']*)'\]|([^.\[\]]+)")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _FIELDS: Final = ("apiVersion", "kind", "metadata", "spec")
 _CLUSTER_SCOPED: Final = frozenset({"Namespace", "TenantProfile", "PolicyTemplate"})
@@ -42,12 +50,9 @@ class Input:
     world: World
     services: Sequence[SourceObject]
     complete: bool
+    makers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By namespace: kinds whose controllers make pods that are not in the input, with how many there are."""
     findings: list[Placed] = field(default_factory=list)
-
-
-def path_of(text: str) -> Path:
-    """A field path as messages write it (`spec.ingress[0]`), as a path in the data."""
-    return tuple(int(index) if index else quoted or plain for index, quoted, plain in _STEP.findall(text))
 
 
 def is_managed(item: SourceObject) -> bool:
@@ -66,6 +71,7 @@ def parsed(spec: Any) -> PolicySpec | None:
 
 def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
     """Sorts objects by what they are; findings are about those that are nothing usable."""
+    objects = tuple(objects)
     findings: list[Placed] = []
     kinds: dict[str, list[SourceObject]] = defaultdict(list)
     for item in _each_once(objects, findings):
@@ -83,8 +89,14 @@ def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
             if item.api_version != "networking.k8s.io/v1":
                 findings.append(_removed(item, "networking.k8s.io/v1"))
             _check_name(item, findings)
+            _check_metadata(item, findings)
             _check_fields(item, findings)
             kinds["NetworkPolicy"].append(item)
+        elif meant := misspelt(item):
+            message = f"found the kind {shown(item.kind)}, which {item.group or 'the core API'} does not have"
+            findings.append(_about(UNKNOWN_KIND, item, ("kind",), message, meant))
+        elif expected := refused_version(item):
+            findings.append(_removed(item, expected))
         elif known or pod_template(item.raw):
             kinds[item.kind].append(item)
     world = _world(kinds, findings)
@@ -101,6 +113,7 @@ def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
         world=world,
         services=kinds["Service"],
         complete=complete,
+        makers=makers(objects),
         findings=findings,
     )
 
@@ -130,19 +143,26 @@ def _each_once(objects: Iterable[SourceObject], findings: list[Placed]) -> Itera
 def _world(kinds: dict[str, list[SourceObject]], findings: list[Placed]) -> World:
     """What policies apply to. An object that the API server would refuse is told of and left out."""
     relevant = [kind for kind in kinds if kind not in ("NetworkPolicy", "TenantProfile", "PolicyTemplate")]
+    written = [kinds[kind] for kind in ("NetworkPolicy", "TenantProfile", "PolicyTemplate")]
+    single = any(_selects_single_pods(item.raw.get("spec")) for items in written for item in items)
     try:
-        return World.from_objects(item.raw for kind in relevant for item in kinds[kind])
+        return World.from_objects((item.raw for kind in relevant for item in kinds[kind]), single_pods=single)
     except ManifestError:
         for kind in relevant:
             kinds[kind] = [item for item in kinds[kind] if _usable(item, findings)]
-    return World.from_objects(item.raw for kind in relevant for item in kinds[kind])
+    return World.from_objects((item.raw for kind in relevant for item in kinds[kind]), single_pods=single)
+
+
+def _selects_single_pods(spec: object) -> bool:
+    # What is nested that deep is refused elsewhere, and cannot be printed.
+    return deeper_than(spec, MAX_DEPTH) is None and selects_single_pods(str(spec))
 
 
 def _usable(item: SourceObject, findings: list[Placed]) -> bool:
     try:
         World.from_objects((item.raw,))
     except ManifestError as error:
-        findings.append(_about(INVALID_OBJECT, item, path_of(error.path), error.message))
+        findings.append(_about(INVALID_OBJECT, item, error.path, error.message))
         return False
     return True
 
@@ -151,10 +171,27 @@ def _check_name(item: SourceObject, findings: list[Placed]) -> None:
     name = item.metadata.get("name")
     if item.metadata.get("generateName") and not name:
         return
-    if not isinstance(name, str) or len(name) > 253 or not _NAME.fullmatch(name):
+    if name is not None and not isinstance(name, str):
+        message = f"found {shown(name)}"
+        findings.append(_about(OBJECT_NAME, item, ("metadata", "name"), message, "a string (quote it)"))
+    elif name is None or len(name) > 253 or not _NAME.fullmatch(name):
         findings.append(
             _about(OBJECT_NAME, item, ("metadata", "name"), f"found {shown(name)} as the name", "a DNS name")
         )
+
+
+def _check_metadata(item: SourceObject, findings: list[Placed]) -> None:
+    namespace = item.metadata.get("namespace")
+    if namespace is not None and not isinstance(namespace, str):
+        message = f"found {shown(namespace)}"
+        findings.append(
+            _about(INVALID_OBJECT, item, ("metadata", "namespace"), message, "a string (quote it)")
+        )
+    for name in ("labels", "annotations"):
+        try:
+            labels_of(item.metadata.get(name), f"metadata.{name}")
+        except ManifestError as error:
+            findings.append(_about(INVALID_OBJECT, item, error.path, error.message))
 
 
 def _check_fields(item: SourceObject, findings: list[Placed]) -> None:

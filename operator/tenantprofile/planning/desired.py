@@ -9,7 +9,7 @@ namespaces, because the namespace stands in the request's path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from json import dumps, loads
 from typing import Any, Final, Protocol
@@ -57,6 +57,7 @@ class DesiredPolicy:
 
     name: str
     profile: str
+    profile_uid: str
     entry: str
     digest: str
     closes: bool
@@ -85,6 +86,22 @@ class DesiredPolicy:
         more = {"resourceVersion": resource_version, "annotations": {ANNOTATION_SEAL: seal} if seal else None}
         return protobuf.policy(metadata + protobuf.metadata(more), spec)
 
+    def stored(self) -> dict[str, Any]:
+        """All of it as a JSON object, for `from_stored`."""
+        raw = asdict(self)
+        return {name.strip("_"): v.decode() if isinstance(v, bytes) else v for name, v in raw.items()}
+
+    @classmethod
+    def from_stored(cls, raw: Mapping[str, Any]) -> DesiredPolicy:
+        """What `stored` gave. Raises KeyError and TypeError."""
+        return cls(
+            **{name: str(raw[name]) for name in ("name", "profile", "profile_uid", "entry", "digest")},
+            closes=bool(raw["closes"]),
+            _before=str(raw["before"]).encode(),
+            _after=str(raw["after"]).encode(),
+            marked=bool(raw.get("marked")),
+        )
+
     def manifest(self, namespace: str) -> dict[str, Any]:
         """The object as a mapping, for people and for merging into an object that others annotate."""
         manifest: dict[str, Any] = loads(self.body())
@@ -101,7 +118,8 @@ def _with_mark(policy: DesiredPolicy, marked: bool) -> DesiredPolicy:
     annotations = {key: value for key, value in metadata["annotations"].items() if key != ANNOTATION_APPLIED}
     if marked:
         labels[LABEL_COMPLETE] = "true"
-    return _made(policy.profile, policy.entry, policy.name, labels, annotations, manifest["spec"])
+    owner = policy.profile, policy.profile_uid, policy.entry, policy.name
+    return _made(*owner, labels, annotations, manifest["spec"])
 
 
 @lru_cache(maxsize=256)
@@ -128,6 +146,8 @@ class Refusal:
     """Empty for an entry that is only held back: the assertion's own refusal, without an entry, says why."""
     last_good: DesiredPolicy | None = None
     """What the entry yielded before it went wrong, where this process still knows: it is kept up."""
+    assertion: str = ""
+    """The name of the assertion that does not hold, where the refusal is about one."""
 
 
 class Renderer(Protocol):
@@ -250,7 +270,14 @@ class ProfilePlan:
     def _told(self, violated: tuple[Violated, ...]) -> tuple[Refusal, ...]:
         # No object can have such a name, so that it stands for nothing but the message.
         return tuple(
-            Refusal(f"assertion {one.assertion.name}", self.profile.name, "", ASSERTION_FAILED, one.message)
+            Refusal(
+                f"assertion {one.assertion.name}",
+                self.profile.name,
+                "",
+                ASSERTION_FAILED,
+                one.message,
+                assertion=one.assertion.name,
+            )
             for one in violated
         )
 
@@ -435,11 +462,13 @@ def _policy(
         annotations[ANNOTATION_PURPOSE] = purpose
     if entry.owner:
         annotations[ANNOTATION_OWNER] = entry.owner
-    return _made(profile.name, entry.name, profile.object_name(entry.name), labels, annotations, spec)
+    name = profile.object_name(entry.name)
+    return _made(profile.name, profile.uid, entry.name, name, labels, annotations, spec)
 
 
 def _made(
     profile: str,
+    profile_uid: str,
     entry: str,
     name: str,
     labels: Mapping[str, str],
@@ -467,6 +496,7 @@ def _made(
     return DesiredPolicy(
         name=name,
         profile=profile,
+        profile_uid=profile_uid,
         entry=entry,
         digest=digest,
         closes=observed.closes(spec),

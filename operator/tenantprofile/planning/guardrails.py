@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tenantprofile.paths import Complaint, Path
 from tenantprofile.policy.findings import shown
 
 REFUSALS: Final = (
@@ -31,21 +32,25 @@ class Guardrails:
     max_peers: int = DEFAULT_MAX_PEERS
 
 
-def parse_guardrails(raw: object, path: str, complaints: list[str]) -> Guardrails | None:
+def parse_guardrails(raw: object, path: Path, complaints: list[Complaint]) -> Guardrails | None:
     """The field's value; what is wrong with it is added to the complaints. Fields of newer releases do not count."""
     if raw is None:
         return None
     if not isinstance(raw, Mapping) or not raw:
-        complaints.append(f"{path}: found {shown(raw)}; expected a map with at least one field")
+        complaints.append(Complaint(path, f"found {shown(raw)}; expected a map with at least one field"))
         return None
     refuse = _list(raw, "refuse", path, complaints)
     for found in refuse:
         if found not in REFUSALS:
-            complaints.append(f"{path}.refuse: found {shown(found)}; expected some of {', '.join(REFUSALS)}")
+            complaints.append(
+                Complaint((*path, "refuse"), f"found {shown(found)}; expected some of {', '.join(REFUSALS)}")
+            )
     ports = _list(raw, "refusedPorts", path, complaints)
     for found in ports:
         if not _between(found, 1, 65535):
-            complaints.append(f"{path}.refusedPorts: found {shown(found)}; expected numbers from 1 to 65535")
+            complaints.append(
+                Complaint((*path, "refusedPorts"), f"found {shown(found)}; expected numbers from 1 to 65535")
+            )
     return Guardrails(
         refuse=frozenset(found for found in refuse if isinstance(found, str)),
         widest_ipv4=_number(raw, "widestIPv4", (0, 32), path, complaints),
@@ -55,25 +60,26 @@ def parse_guardrails(raw: object, path: str, complaints: list[str]) -> Guardrail
     )
 
 
-def _list(raw: Mapping[str, Any], field: str, path: str, complaints: list[str]) -> list[Any]:
+def _list(raw: Mapping[str, Any], field: str, path: Path, complaints: list[Complaint]) -> list[Any]:
     found = raw.get(field)
     if found is None:
         return []
     if not isinstance(found, list):
-        complaints.append(f"{path}.{field}: found {shown(found)}; expected a list")
+        complaints.append(Complaint((*path, field), f"found {shown(found)}; expected a list"))
         return []
     return found
 
 
 def _number(
-    raw: Mapping[str, Any], field: str, limits: tuple[int, int], path: str, complaints: list[str]
+    raw: Mapping[str, Any], field: str, limits: tuple[int, int], path: Path, complaints: list[Complaint]
 ) -> int | None:
     found = raw.get(field)
     if found is None:
         return None
     if not _between(found, *limits):
         low, high = limits
-        complaints.append(f"{path}.{field}: found {shown(found)}; expected a number from {low} to {high}")
+        text = f"found {shown(found)}; expected a number from {low} to {high}"
+        complaints.append(Complaint((*path, field), text))
         return None
     return int(found)
 

@@ -7,7 +7,7 @@ rely on that, because profiles also come from files, and from clusters with an o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
 from typing import Any, Final, Literal
@@ -16,8 +16,9 @@ from tenantprofile.assertions.form import AssertionFormError, NetworkAssertion
 from tenantprofile.assertions.profile import parse_profile_assertions
 from tenantprofile.input.nesting import deeper_than
 from tenantprofile.names import MAX_LABEL_VALUE, SYSTEM_NAMESPACES
+from tenantprofile.paths import Complaint, Path
 from tenantprofile.planning.guardrails import Guardrails, parse_guardrails
-from tenantprofile.policy.findings import field_path, shown
+from tenantprofile.policy.findings import shown
 from tenantprofile.selectors import Selector, SelectorError, parse_selector
 
 MAX_LEVELS: Final = 64
@@ -31,10 +32,15 @@ _DNS_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a
 class ProfileError(ValueError):
     """A profile that cannot be used; each complaint names the field, what was found, what would be right."""
 
-    def __init__(self, profile: str, complaints: list[str]) -> None:
-        super().__init__(f"TenantProfile {profile}: " + "; ".join(complaints))
+    def __init__(self, profile: str, complaints: Sequence[Complaint]) -> None:
         self.profile = profile
-        self.complaints = complaints
+        self.complaints = tuple(complaints)
+        super().__init__(f"TenantProfile {profile}: {self.told}")
+
+    @property
+    def told(self) -> str:
+        """Every complaint in one line, without the profile's name."""
+        return "; ".join(map(str, self.complaints))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,34 +99,35 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
     found = metadata.get("name")
     name = found if isinstance(found, str) else ""
     if too_deep is not None:
-        raise ProfileError(
-            name, [f"{field_path(too_deep[:_STEPS_SHOWN])}: nested deeper than {MAX_LEVELS} levels; use less"]
-        )
-    complaints: list[str] = []
+        message = f"nested deeper than {MAX_LEVELS} levels; use less"
+        raise ProfileError(name, [Complaint(too_deep[:_STEPS_SHOWN], message)])
+    complaints: list[Complaint] = []
     if not _DNS_SUBDOMAIN.fullmatch(name) or len(name) > MAX_LABEL_VALUE:
-        complaints.append(
-            f"metadata.name: found {shown(name)}; expected a DNS name of at most {MAX_LABEL_VALUE} characters"
+        written = name if isinstance(found, Mapping | list) else found
+        message = (
+            f"found {shown(written)}; expected a DNS name of at most {MAX_LABEL_VALUE} characters"
             " (it becomes a label value)"
         )
+        complaints.append(Complaint(("metadata", "name"), message))
     spec = raw.get("spec")
     if not isinstance(spec, Mapping):
-        raise ProfileError(name, [*complaints, f"spec: found {shown(spec)}; expected a map"])
+        raise ProfileError(name, [*complaints, Complaint(("spec",), f"found {shown(spec)}; expected a map")])
     selector = _selector(spec, complaints)
     entries = _entries(spec.get("policies"), complaints)
     drift = _one_of(spec, "drift", ("Repair", "Report"), complaints)
     conflicts = _one_of(spec, "conflicts", ("Report", "Replace"), complaints)
     pod_admission = _one_of(spec, "podAdmission", ("Immediate", "RequireBaseline"), complaints)
-    guardrails = parse_guardrails(spec.get("guardrails"), "spec.guardrails", complaints)
+    guardrails = parse_guardrails(spec.get("guardrails"), ("spec", "guardrails"), complaints)
     deletion_policy = _one_of(spec, "deletionPolicy", ("Delete", "Retain"), complaints)
-    parameters = _map(spec.get("parameters"), "spec.parameters", complaints)
+    parameters = _map(spec.get("parameters"), ("spec", "parameters"), complaints)
     suspend = spec.get("suspend") or False
     if not isinstance(suspend, bool):
-        complaints.append(f"spec.suspend: found {shown(suspend)}; expected true or false")
+        complaints.append(Complaint(("spec", "suspend"), f"found {shown(suspend)}; expected true or false"))
     excluded = _names(spec, "excludedNamespaces", complaints)
     included_system = _names(spec, "includedSystemNamespaces", complaints)
     assertions: tuple[NetworkAssertion, ...] = ()
     try:
-        assertions = parse_profile_assertions(spec.get("assertions"), "spec.assertions")
+        assertions = parse_profile_assertions(spec.get("assertions"), ("spec", "assertions"))
     except AssertionFormError as error:
         complaints.extend(error.complaints)
     if complaints:
@@ -145,53 +152,52 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
     )
 
 
-def _selector(spec: Mapping[str, Any], complaints: list[str]) -> Selector:
+def _selector(spec: Mapping[str, Any], complaints: list[Complaint]) -> Selector:
     raw = spec.get("namespaceSelector")
     select_all = spec.get("selectAllNamespaces") or False
     try:
         selector = parse_selector(raw)
     except SelectorError as error:
-        complaints.append(f"spec.namespaceSelector{'.' if error.path else ''}{error}")
+        complaints.append(Complaint(("spec", "namespaceSelector", *error.path), error.message))
         return Selector()
     if selector.is_everything and select_all is not True:
-        complaints.append(
-            f"spec.namespaceSelector: found {shown(raw)}, which selects every namespace; name labels, or say"
-            " selectAllNamespaces: true"
-        )
+        message = f"found {shown(raw)}, which selects every namespace; name labels, or say selectAllNamespaces: true"
+        complaints.append(Complaint(("spec", "namespaceSelector"), message))
     if not selector.is_everything and select_all:
-        complaints.append(
-            "spec.selectAllNamespaces: found true beside a namespaceSelector that is not empty; drop one of them"
-        )
+        message = "found true beside a namespaceSelector that is not empty; drop one of them"
+        complaints.append(Complaint(("spec", "selectAllNamespaces"), message))
     return selector
 
 
-def _entries(raw: object, complaints: list[str]) -> list[PolicyEntry]:
+def _entries(raw: object, complaints: list[Complaint]) -> list[PolicyEntry]:
     if not isinstance(raw, list) or not raw:
-        complaints.append(f"spec.policies: found {shown(raw)}; expected a list of at least one policy")
+        complaints.append(
+            Complaint(("spec", "policies"), f"found {shown(raw)}; expected a list of at least one policy")
+        )
         return []
     entries: list[PolicyEntry] = []
     seen: set[str] = set()
     for index, item in enumerate(raw):
-        path = f"spec.policies[{index}]"
+        path: Path = ("spec", "policies", index)
         if not isinstance(item, Mapping) or not isinstance(item.get("template"), str):
-            complaints.append(f"{path}: found {shown(item)}; expected a map with at least `template`")
+            complaints.append(
+                Complaint(path, f"found {shown(item)}; expected a map with at least `template`")
+            )
             continue
         name = item.get("name") or item["template"]
         if not isinstance(name, str) or not _DNS_LABEL.fullmatch(name):
-            complaints.append(
-                f"{path}.name: found {shown(name)}; expected a DNS label (lower case letters, digits and '-')"
-            )
+            message = f"found {shown(name)}; expected a DNS label (lower case letters, digits and '-')"
+            complaints.append(Complaint((*path, "name"), message))
             continue
         if name in seen:
-            complaints.append(
-                f"{path}.name: found {shown(name)} a second time; give each policy its own name"
-            )
+            message = f"found {shown(name)} a second time; give each policy its own name"
+            complaints.append(Complaint((*path, "name"), message))
         seen.add(name)
         entries.append(
             PolicyEntry(
                 name=name,
                 template=item["template"],
-                parameters=_map(item.get("parameters"), f"{path}.parameters", complaints),
+                parameters=_map(item.get("parameters"), (*path, "parameters"), complaints),
                 purpose=str(item.get("purpose") or ""),
                 owner=str(item.get("owner") or ""),
             )
@@ -199,25 +205,27 @@ def _entries(raw: object, complaints: list[str]) -> list[PolicyEntry]:
     return entries
 
 
-def _one_of(spec: Mapping[str, Any], field: str, values: tuple[str, str], complaints: list[str]) -> str:
+def _one_of(spec: Mapping[str, Any], field: str, values: tuple[str, str], complaints: list[Complaint]) -> str:
     value = spec.get(field) or values[0]
     if value not in values:
-        complaints.append(f"spec.{field}: found {shown(value)}; expected {' or '.join(values)}")
+        complaints.append(Complaint(("spec", field), f"found {shown(value)}; expected {' or '.join(values)}"))
     return str(value)
 
 
-def _map(raw: object, path: str, complaints: list[str]) -> Mapping[str, Any]:
+def _map(raw: object, path: Path, complaints: list[Complaint]) -> Mapping[str, Any]:
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
-        complaints.append(f"{path}: found {shown(raw)}; expected a map")
+        complaints.append(Complaint(path, f"found {shown(raw)}; expected a map"))
         return {}
     return raw
 
 
-def _names(spec: Mapping[str, Any], field: str, complaints: list[str]) -> frozenset[str]:
+def _names(spec: Mapping[str, Any], field: str, complaints: list[Complaint]) -> frozenset[str]:
     raw = spec.get(field) or []
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
-        complaints.append(f"spec.{field}: found {shown(raw)}; expected a list of namespace names")
+        complaints.append(
+            Complaint(("spec", field), f"found {shown(raw)}; expected a list of namespace names")
+        )
         return frozenset()
     return frozenset(raw)

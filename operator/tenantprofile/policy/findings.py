@@ -8,7 +8,10 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final, Literal
 
-Path = tuple[str | int, ...]
+from tenantprofile.paths import Path, field_path
+
+__all__ = ["Finding", "Group", "Path", "Rule", "Severity", "field_path", "nearest", "shown"]
+
 Severity = Literal["error", "warning", "info"]
 Group = Literal[
     "api", "meaning", "portability", "parameters", "together", "cluster", "profiles", "records", "waivers"
@@ -56,19 +59,6 @@ class Finding:
         place = f"{self.field_path}: " if self.path else ""
         expected = f"; expected {self.expected}" if self.expected else ""
         return f"{place}{self.message}{expected}"
-
-
-def field_path(path: Iterable[str | int]) -> str:
-    """A path as kubectl and the API documentation write it: `ingress[0].from[1].ipBlock`."""
-    written = ""
-    for step in path:
-        if isinstance(step, int):
-            written += f"[{step}]"
-        elif step and all(character.isalnum() or character in "-_$" for character in step):
-            written += f".{step}" if written else step
-        else:
-            written += f"[{step!r}]"
-    return written
 
 
 def shown(value: Any) -> str:

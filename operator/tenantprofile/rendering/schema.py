@@ -328,13 +328,18 @@ def _translate_openapi(made: dict[str, Any]) -> None:
             made[exclusive] = made.pop(bound)
 
 
-def _subschemas(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _subschemas(schema: object, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """A schema and those inside it. Of what is no schema nothing is said: the metaschema refuses it."""
+    if not isinstance(schema, Mapping):
+        return
     yield path, schema
     for keyword in _MAPS_OF_SCHEMAS:
-        for name, part in (schema.get(keyword) or {}).items():
+        named = schema.get(keyword)
+        for name, part in named.items() if isinstance(named, Mapping) else ():
             yield from _subschemas(part, (*path, keyword, name))
     for keyword in _LISTS_OF_SCHEMAS:
-        for index, part in enumerate(schema.get(keyword) or ()):
+        listed = schema.get(keyword)
+        for index, part in enumerate(listed if isinstance(listed, list) else ()):
             yield from _subschemas(part, (*path, keyword, index))
     for keyword in _SCHEMAS:
         part = schema.get(keyword)

@@ -49,7 +49,7 @@ def test_the_result_is_that_of_asking_for_every_pair(
     objects: list[Any], source: Any, target: Any, ports: list[Any], expect: str
 ) -> None:
     assume("addresses" not in source or "addresses" not in target)
-    (wanted,) = parse_assertions([assertion(source, target, expect, ports=ports)], "a")
+    (wanted,) = parse_assertions([assertion(source, target, expect, ports=ports)], ("a",))
     world = World.from_objects(objects)
     result = check(ConnectionMap(world), wanted)
     senders, receivers = select(world, wanted.source), select(world, wanted.destination)
@@ -85,7 +85,7 @@ def test_an_address_that_is_a_pods_own_is_that_pod(listed: list[str]) -> None:
             for n, ip in (("x", "10.0.0.1"), ("y", "10.0.0.2"))
         ]
     )
-    (wanted,) = parse_assertions([assertion({"everyPod": True}, {"addresses": listed})], "a")
+    (wanted,) = parse_assertions([assertion({"everyPod": True}, {"addresses": listed})], ("a",))
     violation = check(ConnectionMap(world), wanted).examples[0]
     assert isinstance(violation.destination, Workload)
     assert violation.destination.name == "y"
@@ -106,7 +106,7 @@ def test_a_range_is_explained_with_an_address_that_is_no_pods_own() -> None:
     }
     table = ConnectionMap(World.from_objects([pod("x", "10.0.0.1"), pod("y", "10.0.0.4"), closed]))
     sender = {"podLabels": {"name": "x"}}
-    (wanted,) = parse_assertions([assertion(sender, {"addresses": ["10.0.0.4/30"]})], "a")
+    (wanted,) = parse_assertions([assertion(sender, {"addresses": ["10.0.0.4/30"]})], ("a",))
     (violation,) = check(table, wanted).examples
     assert str(violation.example[1]) == "10.0.0.5"
     assert verdict(table.world, *violation.example).allowed
@@ -121,9 +121,9 @@ def test_a_range_is_explained_with_an_address_that_is_no_pods_own() -> None:
 )
 def test_an_assertion_that_meets_nothing_is_an_error_unless_it_says_so(source: Any, target: Any) -> None:
     world = World.from_objects([{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}])
-    (wanted,) = parse_assertions([assertion(source, target)], "a")
+    (wanted,) = parse_assertions([assertion(source, target)], ("a",))
     assert check(ConnectionMap(world), wanted).status == "error"
-    (wanted,) = parse_assertions([assertion(source, target, mayBeEmpty=True)], "a")
+    (wanted,) = parse_assertions([assertion(source, target, mayBeEmpty=True)], ("a",))
     assert check(ConnectionMap(world), wanted).status == "skipped"
 
 
@@ -166,7 +166,7 @@ def test_an_assertion_that_meets_nothing_is_an_error_unless_it_says_so(source: A
 )
 def test_what_cannot_be_meant_is_refused_with_what_would_be_right(raw: Any, complaint: str) -> None:
     with pytest.raises(AssertionFormError) as caught:
-        parse_assertions(raw, "a")
+        parse_assertions(raw, ("a",))
     assert complaint in str(caught.value)
 
 

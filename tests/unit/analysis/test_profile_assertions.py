@@ -227,8 +227,8 @@ def test_an_assertion_that_holds_for_pods_that_could_exist_holds_for_those_that_
     ]
     source, target = (other, own) if turned else (own, other)
     raw = {"name": "it", "expect": expect, "ports": ports}
-    (asked,) = parse_assertions([{**raw, "from": source, "to": target}], "a")
-    (real,) = parse_assertions([{**raw, "from": concrete(source), "to": concrete(target)}], "a")
+    (asked,) = parse_assertions([{**raw, "from": source, "to": target}], ("a",))
+    (real,) = parse_assertions([{**raw, "from": concrete(source), "to": concrete(target)}], ("a",))
 
     staged = stage(asked, specs, "red", spaces["red"])
     supposed = check_groups(ConnectionMap(staged.world), asked, staged.sources, staged.destinations)
@@ -251,7 +251,7 @@ def test_a_named_port_may_have_any_number_so_neither_expectation_can_rely_on_it(
         "ports": [80],
         "expect": expect,
     }
-    (asked,) = parse_assertions([raw], "a")
+    (asked,) = parse_assertions([raw], ("a",))
     staged = stage(asked, specs, "shop", {})
     result = check_groups(ConnectionMap(staged.world), asked, staged.sources, staged.destinations)
     assert result.status == "failed"

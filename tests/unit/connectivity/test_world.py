@@ -163,5 +163,5 @@ def test_what_the_api_server_refuses_is_refused_by_object_and_field(spec, where)
 
 
 def test_labels_that_are_not_strings_are_refused():
-    with pytest.raises(ManifestError, match=r"Pod red/a: metadata\.labels\['v'\].*quote"):
+    with pytest.raises(ManifestError, match=r"Pod red/a: metadata\.labels\.v: .*quote"):
         World.from_objects([pod("red/a", {"v": 1})])

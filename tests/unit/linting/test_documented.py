@@ -72,6 +72,12 @@ def test_the_pre_commit_hook_runs_the_command() -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_the_hook_judges_this_repository_and_stops_at_none_of_its_files() -> None:
+    result = CliRunner().invoke(main, ["lint", "--exclude", "tests", str(ROOT)])
+    assert result.exit_code in (0, 1), result.stderr
+    assert "objects judged" in result.stdout
+
+
 if __name__ == "__main__":
 
     def anew(found: re.Match[str]) -> str:

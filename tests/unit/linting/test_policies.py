@@ -61,6 +61,11 @@ def test_an_old_api_version_is_told_of_and_the_rest_judged_all_the_same() -> Non
     assert ids(text) >= {"removed-api", "numeric-string-port"}
 
 
+def test_a_kind_that_its_group_does_not_have_is_told_of() -> None:
+    assert ids(GOOD.replace("kind: NetworkPolicy", "kind: NetworkPolcy")) == {"unknown-kind"}
+    assert ids(GOOD.replace("kind: NetworkPolicy", "kind: Ingress")) == set()
+
+
 def test_other_projects_policies_of_the_same_kind_are_left_alone() -> None:
     assert judge(GOOD.replace("networking.k8s.io/v1", "crd.projectcalico.org/v1")).judged == 0
 
