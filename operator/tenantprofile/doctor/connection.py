@@ -56,10 +56,14 @@ class Connection(Api):
             if error.status != 404:
                 raise
 
-    async def items(self, path: str, selector: str | None = None) -> list[Object]:
+    async def items(self, path: str, selector: str | None = None, fields: str | None = None) -> list[Object]:
         """Everything in a list. Raises ApiError."""
         try:
-            return [item async for page in self.pages(path, selector=selector) for item in page.items]
+            return [
+                item
+                async for page in self.pages(path, selector=selector, fields=fields)
+                for item in page.items
+            ]
         except Gone as error:
             raise ApiError(410, "Expired", f"the list of {path} expires before it ends") from error
 
