@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from model.judge import names_of, wanted
+from model.judge import MARK, names_of, wanted
 from model.network import Stage
 from model.server import Refused, Request, Webhook
 from model.world import World
@@ -44,7 +44,7 @@ class Interleavings(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world.namespace("a")
-        self.world.profile("p", DENY, ALLOW)
+        self.world.profile("p", DENY, ALLOW, podAdmission="RequireBaseline")
         self._start()
         self.world.run_for(3)
 
@@ -84,11 +84,12 @@ class Interleavings(RuleBasedStateMachine):
         name=profiles,
         entries=st.sampled_from(ENTRIES),
         suspend=st.booleans(),
+        admission=st.sampled_from(["Immediate", "RequireBaseline"]),
     )
-    def profile(self, name: str, entries: list[Any], suspend: bool) -> None:
+    def profile(self, name: str, entries: list[Any], suspend: bool, admission: str) -> None:
         # Always the same for one name: the history does not say for which profile of it a policy was written.
         policy = "Delete" if name == "p" else "Retain"
-        self.world.profile(name, *entries, suspend=suspend, deletionPolicy=policy)
+        self.world.profile(name, *entries, suspend=suspend, deletionPolicy=policy, podAdmission=admission)
 
     @rule(name=profiles)
     def end_profile(self, name: str) -> None:
@@ -108,6 +109,12 @@ class Interleavings(RuleBasedStateMachine):
     def open_policy(self, namespace: str, name: str) -> None:
         with suppress(Refused):
             self.world.server.patch("networkpolicies", name, {"spec": OPEN | {"egress": None}}, namespace)
+
+    @rule(namespace=namespaces, name=names, mark=st.sampled_from(["true", None]))
+    def forge(self, namespace: str, name: str, mark: str | None) -> None:
+        with suppress(Refused):
+            patch = {"metadata": {"labels": {MARK: mark}}}
+            self.world.server.patch("networkpolicies", name, patch, namespace)
 
     @rule(namespace=namespaces, name=names)
     def strip(self, namespace: str, name: str) -> None:

@@ -186,7 +186,10 @@ class Applier:
         self, record: NamespaceRecord, desired: DesiredPolicy, resource_version: str | None = None
     ) -> bytes:
         body = desired.wire if self._api.takes_protobuf else desired.body
-        return body(self._seal.of(record.uid, desired.name), resource_version)
+        return body(self._seal_of(record, desired), resource_version)
+
+    def _seal_of(self, record: NamespaceRecord, desired: DesiredPolicy) -> str:
+        return self._seal.of(record.uid, desired.name, marked=desired.marked)
 
     async def _create(self, run: Result, record: NamespaceRecord, write: Create) -> bool:
         desired = write.desired
@@ -230,7 +233,7 @@ class Applier:
             self.conflict(run, desired, body)
             return False
         found = change(body, desired)
-        wanted = merged(body, desired, self._seal.of(record.uid, desired.name))
+        wanted = merged(body, desired, self._seal_of(record, desired))
         if replace and not (owned or adopt):
             wanted["metadata"]["annotations"][ANNOTATION_REPLACED] = spec
         if not await self._put(run, record, desired, wanted):
@@ -266,7 +269,7 @@ class Applier:
             body = await self._find(run, desired)
         if body is None:
             return False
-        changed = merged(body, desired, self._seal.of(record.uid, desired.name))
+        changed = merged(body, desired, self._seal_of(record, desired))
         if contested:
             # Whoever writes in a loop makes every version old. The uid still says which object is meant, and
             # without a version the write takes effect whatever came in between (API conventions, updates).

@@ -164,6 +164,17 @@ async def test_without_the_right_to_secrets_a_seal_lasts_as_long_as_the_process(
     assert seal.proves("ns-1", "p.a", made)
 
 
+def test_the_seal_of_a_policy_with_the_mark_proves_ownership_and_the_mark() -> None:
+    seal = Seal(b"k" * 32)
+    plain, marked = seal.of("ns-1", "p.a"), seal.of("ns-1", "p.a", marked=True)
+    assert seal.proves("ns-1", "p.a", plain)
+    assert seal.proves("ns-1", "p.a", marked)
+    assert seal.proves_mark("ns-1", "p.a", marked)
+    for namespace, name, found in (("ns-1", "p.a", plain), ("ns-2", "p.a", marked), ("ns-1", "p.b", marked)):
+        assert not seal.proves_mark(namespace, name, found)
+    assert not seal.proves_mark("ns-1", "p.a", "")
+
+
 def desired(name: str, size: int = 10) -> DesiredPolicy:
     profile, _, entry = name.rpartition(".")
     return DesiredPolicy(name, profile, "uid-of-p", entry, "0" * 24, True, b"before", b"x" * size)
