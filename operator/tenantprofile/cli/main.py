@@ -35,6 +35,8 @@ class _Commands(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 # A name in the input may hold what no terminal can show.
                 stream.reconfigure(errors="backslashreplace")
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False  # no-color.org
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):

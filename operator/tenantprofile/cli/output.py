@@ -154,6 +154,11 @@ def stop(message: str) -> NoReturn:
     raise SystemExit(Exit.UNANSWERED)
 
 
+def paint(text: str, colour: str) -> str:
+    """In colour; click takes it away where the output is no terminal, and `main` where NO_COLOR is set."""
+    return click.style(text, fg=colour)
+
+
 def say(notes: Iterable[str]) -> None:
     """Notes go beside the answer, never into it."""
     for note in notes:

@@ -18,6 +18,7 @@ from tenantprofile.cli.output import (
     document,
     markdown_table,
     output_option,
+    paint,
     read_world,
     say,
     settings_of,
@@ -25,6 +26,7 @@ from tenantprofile.cli.output import (
     world_options,
 )
 
+_COLOURS = {"passed": "green", "skipped": "yellow"}
 _SIGNS = {"passed": "PASS", "failed": "FAIL", "error": "ERROR", "skipped": "SKIP"}
 
 
@@ -86,7 +88,8 @@ def _lines(outcomes: Sequence[Outcome], *, wide: bool = False) -> Iterator[str]:
             yield suite
         result = outcome.result
         count = f"  ({counted(result.checked, outcome.unit)})" if result.status == "passed" else ""
-        yield f"  {_SIGNS[result.status]:<5} {outcome.assertion.name}{count}"
+        sign = paint(f"{_SIGNS[result.status]:<5}", _COLOURS.get(result.status, "red"))
+        yield f"  {sign} {outcome.assertion.name}{count}"
         if wide and result.status == "passed":
             yield f"        {outcome.place}: {outcome.assertion}"
         for line in _explained(outcome):
