@@ -9,7 +9,7 @@ comma := ,
 DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock audit sbom system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
+.PHONY: help install lock audit sbom system-packages demo test lint types layers docs site unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -56,9 +56,13 @@ types: $(STAMP)
 layers: $(STAMP)
 	@$(BIN)/lint-imports --no-cache
 
-docs: $(STAMP) ## Check that the generated reference pages are up to date
+docs: site ## Check that the generated pages are up to date, and build the site
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python deploy/helm/generate.py --check
+
+site: $(STAMP) ## Build the documentation as a site into dist/site; warnings are errors
+	@$(BIN)/python -m sphinx -b html -W --keep-going -q -d dist/.doctrees docs dist/site
+	@echo dist/site/index.html
 
 unit: $(STAMP) ## The pure core, and its oracles
 	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/model tests/conformance
