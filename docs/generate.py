@@ -380,6 +380,7 @@ def pages() -> dict[Path, str]:
     found[REFERENCE / "lint-rules.md"] = lint_rules_page()
     found[REFERENCE / "commands.md"] = reference_pages.commands_page()
     found[REFERENCE / "exit-codes.md"] = reference_pages.exit_codes_page()
+    found[REFERENCE / "template-language.md"] = reference_pages.language_page()
     found[REFERENCE / "metrics.md"] = reference_pages.metrics_page()
     found[REFERENCE / "reasons.md"] = reference_pages.reasons_page()
     found[REFERENCE / "templates.md"] = templates_page(load_folder(ROOT / "templates", built_in=True))

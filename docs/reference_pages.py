@@ -17,6 +17,7 @@ import click
 from tenantprofile.cli.main import main as cli
 from tenantprofile.controller.metrics import Metrics, Present
 from tenantprofile.planning.status import Drift, Outcome, Problem, Tally
+from tenantprofile.rendering import builtin_filters, shape_filters
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CODE: Final = ROOT / "operator" / "tenantprofile"
@@ -387,6 +388,68 @@ def _conditions(found: dict[tuple[str, str], str]) -> str:
         ["Condition", "Reason", "Meaning"],
         [[f"`{kind}`", f"`{reason}`", text] for (kind, reason), text in found.items()],
     )
+
+
+# --- the language of templates ---
+
+
+def language_page() -> str:
+    """What a template may use: facts, filters and tests."""
+    shapes = sorted(shape_filters.FILTERS)
+    general = sorted(name for name in set(builtin_filters.FILTERS) - set(shapes) if name.isidentifier())
+    # What a template writes as a call or a method is a filter with a mark within.
+    marked = {name[1:] for name in builtin_filters.FILTERS if name.startswith("$")} - {
+        "concat",
+        "created",
+        "each",
+    }
+    functions, methods = sorted(marked & {"fail", "range"}), sorted(marked - {"fail", "range"})
+    return (
+        "\n\n".join(
+            [
+                "# Template language",
+                _generated_from("operator/tenantprofile/rendering/"),
+                "A template's body is YAML of one NetworkPolicy spec, with Jinja in it: `{{ … }}` prints a value,"
+                " `{% if %}`, `{% for %}` and `{% set %}` are there, and so is `{# … #}`. A value is printed as exactly"
+                " one YAML value, whatever characters it has. How to write one:"
+                " [write a template](../how-to/write-template.md); what keeps it from doing harm:"
+                " [security](../../SECURITY.md#templates).",
+                "## What it sees",
+                _table(
+                    ["Name", "What it is"],
+                    [
+                        ["`params`", "the parameters, checked against the schema, with defaults"],
+                        [
+                            "`namespace.name`, `namespace.labels`, `namespace.annotations`",
+                            "of the namespace that it renders for",
+                        ],
+                        ["`profile.name`, `profile.parameters`", "of the profile that uses it"],
+                    ],
+                ),
+                "A name, label or parameter that is not there is an error; `is defined` and `default` ask first.",
+                "## Filters that make parts of a policy",
+                _table(
+                    ["Filter", "What it makes"],
+                    [[f"`{name}`", _first(getattr(shape_filters, name).__doc__)] for name in shapes],
+                ),
+                "All of them refuse an empty list, because an empty list of peers or ports allows everything.",
+                "## Other filters",
+                ", ".join(f"`{name}`" for name in general),
+                "They mean what they mean in Jinja, and what they return is bounded.",
+                "## Functions and methods",
+                f"Functions: {', '.join(f'`{name}`' for name in functions)}. `fail('…')` ends the rendering with a"
+                " message of your own.",
+                f"Methods of texts and maps: {', '.join(f'`{name}`' for name in methods)}, as in Python.",
+                "## Tests",
+                ", ".join(f"`{name}`" for name in sorted(builtin_filters.TESTS) if name.isidentifier()),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _first(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 # --- form ---

@@ -59,7 +59,7 @@ class Reader:
         ] == "tenantprofile"
         deadline = time.monotonic() + (2.0 if WRITE else PATIENCE)
         printed = self.run(command)
-        while looks and not same(shown, printed) and time.monotonic() < deadline:
+        while looks and (WRITE or not same(shown, printed)) and time.monotonic() < deadline:
             time.sleep(0.3)
             printed = self.run(command)
         return same(shown, printed), printed

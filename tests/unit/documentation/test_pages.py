@@ -36,9 +36,9 @@ def printed(command: str, here: Path) -> str:
         os.chdir(before)
     if filters:
         (which,) = filters
-        lines = done.output.splitlines(keepends=True)
+        lines = done.stdout.splitlines(keepends=True)
         number = int(which.split()[-1])
-        return "".join(lines[:number] if which.startswith("head -n ") else lines[-number:])
+        return done.stderr + "".join(lines[:number] if which.startswith("head -n ") else lines[-number:])
     code = f"[exit code {done.exit_code}]\n" if done.exit_code else ""
     return done.output + code
 
