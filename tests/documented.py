@@ -1,4 +1,4 @@
-"""The quick start and the how-to guides as tests: what each fenced block is, and how it is run.
+"""README, quick start and how-to guides as tests: what each fenced block is, and how it is run.
 
 A comment before a block says what it is; readers do not see it:
 
@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [
+    ROOT / "README.md",
     DOCS / "quick-start.md",
     *sorted(page for page in (DOCS / "how-to").glob("*.md") if page.name != "index.md"),
     DOCS / "troubleshooting.md",
