@@ -301,7 +301,9 @@ class Reconciler:
         for policy in steps.holding:
             self._holding(run, record, policy, demand)
         for policy in steps.conflicts:
-            self._applier.conflict(run, policy)
+            # A copy of one of ours, as from a backup: it may be handed over, or the profile may take the name.
+            if await self._applier.take_over(run, record, policy):
+                self._holding(run, record, policy, demand)
         written: list[Create] = []
         # Where a quota was short before, the denies go first: an allowance would take the place that becomes free.
         phases = steps.writes[::-1] if run.namespace in self._short_of_quota else steps.writes
