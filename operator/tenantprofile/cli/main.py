@@ -16,6 +16,7 @@ from tenantprofile.cli.diff import diff
 from tenantprofile.cli.doctor import doctor
 from tenantprofile.cli.explain import explain
 from tenantprofile.cli.graph import graph
+from tenantprofile.cli.guard import guard
 from tenantprofile.cli.lint import lint
 from tenantprofile.cli.needs import needs
 from tenantprofile.cli.render import render
@@ -89,6 +90,7 @@ main.add_command(graph)
 main.add_command(templates)
 main.add_command(doctor)
 main.add_command(status)
+main.add_command(guard)
 
 
 if __name__ == "__main__":
