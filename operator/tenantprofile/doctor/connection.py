@@ -33,6 +33,7 @@ class Reply:
     status: int
     message: str
     warnings: tuple[str, ...]
+    body: Object
 
 
 class DoctorError(Exception):
@@ -97,7 +98,11 @@ class Connection(Api):
         message = ""
         if answer.status >= 400:
             message = str(refusal(answer))
-        return Reply(answer.status, message, tuple(str(w) for w in warnings if w))
+        try:
+            content = json.loads(answer.body or b"{}")
+        except ValueError:
+            content = {}
+        return Reply(answer.status, message, tuple(str(w) for w in warnings if w), content)
 
     async def items(self, path: str, selector: str | None = None) -> list[Object]:
         """Everything in a list. Raises ApiError."""

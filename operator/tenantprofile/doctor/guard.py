@@ -1,4 +1,4 @@
-"""The guard of a cluster: read, and taken out in the order in which nothing is ever in the way.
+"""The guard of a cluster: read, tried by dry-runs, and taken out in the order in which nothing is ever in the way.
 
 Bindings go before policies, and policies before the CRD that their parameters are of: a policy whose paramKind
 the API server does not serve refuses every request that it matches, the administrator's too. Admission policies
@@ -13,12 +13,28 @@ from typing import Final
 
 from tenantprofile.cluster.api import ApiError, Object
 from tenantprofile.doctor.connection import Connection, DoctorError
-from tenantprofile.guard.inspection import Installed, bindings_of, policies_of
-from tenantprofile.names import GROUP, VERSION
+from tenantprofile.enforcement.objects import MANAGER
+from tenantprofile.guard.inspection import Installed, bindings_of, gate_selects, inspect, policies_of
+from tenantprofile.guard.probes import (
+    MARKER,
+    NAMESPACE,
+    PROBES,
+    PROFILE,
+    USER,
+    Answer,
+    Probe,
+    Verdict,
+    judge,
+    setup_problem,
+)
+from tenantprofile.names import API_VERSION, GROUP, VERSION
 
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 POLICIES: Final = f"{_ADMISSION}/validatingadmissionpolicies"
 BINDINGS: Final = f"{_ADMISSION}/validatingadmissionpolicybindings"
+
+_NAMESPACE: Final = f"/api/v1/namespaces/{NAMESPACE}"
+_PROFILE: Final = f"/apis/{API_VERSION}/tenantprofiles/{PROFILE}"
 
 _FORGOTTEN: Final = 2.0
 """Seconds after which an API server has noticed that a binding is gone: it looks once a second."""
@@ -30,6 +46,63 @@ async def read(connection: Connection) -> Installed:
         connection.items(POLICIES), connection.items(BINDINGS), _serves_profiles(connection)
     )
     return Installed.of(policies, bindings, served)
+
+
+async def prove(connection: Connection) -> list[Verdict]:
+    """Try the guard by dry-runs, as the probe's account; nothing is written.
+
+    Raises ApiError, and DoctorError where the probe's objects are missing or the account may not be used.
+    """
+    problem = setup_problem(await _found(connection, _NAMESPACE), await _found(connection, _PROFILE))
+    if problem:
+        raise DoctorError(problem)
+    try:
+        installed: Installed | None = await read(connection)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        installed = None
+    user = await _who(connection)
+    answers = await asyncio.gather(*(_tried(connection, probe, user) for probe in PROBES))
+    for answer in answers:
+        if answer.status in (401, 403) and "cannot impersonate" in answer.message:
+            raise DoctorError(
+                f"you may not act as {USER}: {answer.message}; bind the ClusterRole tenantprofile-guard-doctor to you"
+            )
+    reports = {report.part: report for report in inspect(installed)} if installed else {}
+    labels = (await connection.get(_NAMESPACE))["metadata"].get("labels") or {}
+    path = f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies?labelSelector={MARKER}%3Dtrue"
+    marked = await connection.ask("GET", path, user=user)
+    return judge(
+        zip(PROBES, answers, strict=True),
+        reports,
+        gate_selects=installed is None or gate_selects(installed, labels),
+        complete=bool(marked.body.get("items")),
+    )
+
+
+async def _found(connection: Connection, path: str) -> Object | None:
+    try:
+        return await connection.get(path)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+async def _who(connection: Connection) -> str:
+    """The user to impersonate: nobody where the caller is the probe's account already."""
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    reply = await connection.ask("POST", path, body)
+    name = ((reply.body.get("status") or {}).get("userInfo") or {}).get("username")
+    return "" if name == USER else USER
+
+
+async def _tried(connection: Connection, probe: Probe, user: str) -> Answer:
+    path = f"{probe.path}?dryRun=All&fieldManager={MANAGER}"
+    reply = await connection.ask(probe.method, path, probe.body, content_type=probe.content_type, user=user)
+    return Answer(reply.status, reply.message, reply.warnings)
 
 
 async def remove(

@@ -23,6 +23,7 @@ from tenantprofile.guard.manifests import (
     weaker,
 )
 from tenantprofile.names import API_VERSION
+from tenantprofile.selectors import SelectorError, parse_selector
 
 State = Literal["installed", "broken", "off"]
 
@@ -117,6 +118,20 @@ def policies_of(installed: Installed, parts: Sequence[str]) -> list[str]:
     return sorted(
         name for name, policy in installed.policies.items() if name in names or part_of(policy) in parts
     )
+
+
+def gate_selects(installed: Installed, labels: Mapping[str, str]) -> bool:
+    """Whether a binding of the pod gate is for a namespace with these labels."""
+    (policy,) = (item["metadata"]["name"] for item in shipped(GATE) if item["kind"] == POLICY)
+    for binding in installed.bindings.values():
+        if binding["spec"].get("policyName") == policy:
+            resources = binding["spec"].get("matchResources") or {}
+            try:
+                if parse_selector(resources.get("namespaceSelector")).matches(labels):
+                    return True
+            except SelectorError:
+                continue
+    return False
 
 
 def _part(installed: Installed, part: str, expected: Action) -> PartReport:
