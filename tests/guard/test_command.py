@@ -16,7 +16,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 import guardinstall
-from client import NAMESPACES, Client, Refused, eventually
+from client import NAMESPACES, Client, Refused, eventually, policies_of
 from controlplane import ControlPlane
 from guard.conftest import control_plane
 from operatorprocess import ROOT, install
@@ -24,6 +24,7 @@ from tenantprofile.cli.main import main
 from tenantprofile.guard.manifests import PARTS
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+GATE_POLICY = "pods-need-a-network-baseline.tenantprofile.dev"
 BINDINGS = f"{ADMISSION}/validatingadmissionpolicybindings"
 POLICIES = f"{ADMISSION}/validatingadmissionpolicies"
 
@@ -71,10 +72,10 @@ def all_parts() -> list[str]:
 
 
 def left(admin: Client) -> tuple[list[str], list[str]]:
-    """Names of the guard's bindings and policies that are there."""
+    """Names of the guard's bindings and policies that are there; the pod gate's policy apart, which stays."""
     selector = {"labelSelector": guardinstall.LABEL}
     found = [[i["metadata"]["name"] for i in admin.items(p, **selector)] for p in (BINDINGS, POLICIES)]
-    return found[0], found[1]
+    return found[0], [name for name in found[1] if name != GATE_POLICY]
 
 
 def dies(call: Callable[[], object]) -> str:
@@ -171,6 +172,37 @@ def test_removal_takes_bindings_first_and_those_of_others_with_them(cp: ControlP
     assert deleted == sorted(deleted, key=lambda r: r == "validatingadmissionpolicies")
     assert set(deleted) == {"validatingadmissionpolicies", "validatingadmissionpolicybindings"}
     assert "nothing of the guard is installed" in guard(cp, "remove").output
+    assert admin.find(f"{POLICIES}/{GATE_POLICY}")
+    assert guard(cp, "remove", "--purge").exit_code == 0
+    assert admin.find(f"{POLICIES}/{GATE_POLICY}") is None
+    # The API server's informer of NetworkPolicies has stopped with it, for the tests that follow.
+    cp.restart("kube-apiserver")
+    admin.close()
+
+
+def test_a_gate_that_was_removed_and_installed_again_opens_and_closes(
+    cp: ControlPlane, admin: Client
+) -> None:
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    labels = {"tenantprofile.dev/pod-admission": "RequireBaseline"}
+    closed: dict[str, Any] = {"podSelector": {}}
+    marked = {"metadata": {"name": "m", "labels": {"tenantprofile.dev/complete": "true"}}, "spec": closed}
+    for turn in range(2):
+        installed(cp, "--part=pod-gate")
+        name = f"gated-{turn}"
+        admin.create(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
+
+        def gate(name: str = name) -> str:
+            path = f"{NAMESPACES}/{name}/pods"
+            return dies(lambda: admin.request("POST", path, pod, dryRun="All"))
+
+        eventually(lambda gate=gate: GATE_POLICY in gate())  # type: ignore[misc]
+        admin.create(policies_of(name), marked)
+        eventually(lambda gate=gate: GATE_POLICY not in gate())  # type: ignore[misc]
+        admin.request("DELETE", f"{policies_of(name)}/m")
+        eventually(lambda gate=gate: GATE_POLICY in gate())  # type: ignore[misc]
+        assert guard(cp, "remove", "--part=pod-gate").exit_code == 0
+        assert parts(cp)["pod-gate"]["state"] == "off"
 
 
 def test_removal_of_one_part_leaves_the_others(cp: ControlPlane) -> None:

@@ -174,7 +174,6 @@ def test_a_kind_of_another_plugin_is_tried_where_it_is_served(
         ("profile-membership", "membership"),
         ("namespace-subresources-keep-labels", "membership"),
         ("guardrails-deny", "guardrails"),
-        ("baseline-of-this-namespace-is-not-complete-yet", "pod-gate"),
     ],
 )
 def test_a_binding_that_is_gone_is_noticed_and_the_cure_is_named(

@@ -171,6 +171,12 @@ def status_command(
 @guard.command("remove")
 @part_option("Only this part. Repeatable. Without it: all of them.")
 @click.option(
+    "--purge",
+    is_flag=True,
+    help="Delete the pod gate's policy, too. Installed again, the gate then works only after a restart of every API"
+    " server; the policy alone judges nothing.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Delete nothing; the API server checks the requests all the same."
 )
 @click.option(
@@ -182,7 +188,12 @@ def status_command(
 )
 @cluster_options
 def remove_command(
-    parts: tuple[str, ...], dry_run: bool, within: float, kubeconfig: Path | None, context: str | None
+    parts: tuple[str, ...],
+    purge: bool,
+    dry_run: bool,
+    within: float,
+    kubeconfig: Path | None,
+    context: str | None,
 ) -> None:
     """Remove the guard: bindings first, then policies, and say what is next.
 
@@ -195,7 +206,7 @@ def remove_command(
     from tenantprofile.doctor.guard import remove
 
     def work(connection: Any) -> Any:
-        return remove(connection, parts or PARTS, dry_run=dry_run, within=within, say=click.echo)
+        return remove(connection, parts or PARTS, purge=purge, dry_run=dry_run, within=within, say=click.echo)
 
     gone = _asked(kubeconfig, context, work)
     if not gone:

@@ -138,7 +138,9 @@ def _part(installed: Installed, part: str, expected: Action) -> PartReport:
     wanted = shipped(part)
     policies = {i["metadata"]["name"]: i for i in wanted if i["kind"] == POLICY}
     bindings = {i["metadata"]["name"]: i for i in wanted if i["kind"] == BINDING}
-    if not policies_of(installed, [part]) and not bindings_of(installed, [part]):
+    there_are_bindings = bool(bindings_of(installed, [part]))
+    # The pod gate's policy stays when the gate is removed, and judges nothing without a binding.
+    if not there_are_bindings and (part == GATE or not policies_of(installed, [part])):
         return PartReport(part, "off", "", {}, {}, ())
     again = RENDER.format(part=part)
     problems: list[Problem] = []
