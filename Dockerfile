@@ -23,6 +23,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY operator ./operator
 COPY templates ./templates
 COPY crds ./crds
+COPY deploy/components/guard ./deploy/components/guard
+COPY deploy/static ./deploy/static
 COPY deploy/image ./deploy/image
 RUN /build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /build/bin/python -m pip --python /opt/tenantprofile/bin/python install --no-compile --no-deps --no-index /dist/*.whl

@@ -9,7 +9,7 @@ comma := ,
 DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock audit sbom system-packages demo test lint types layers docs site release unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
+.PHONY: help install lock audit sbom system-packages demo test lint types layers docs site release unit cluster chaos-bounded chaos packets-bounded packets browser bench bench-guard nightly clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -92,6 +92,9 @@ browser: $(STAMP)
 
 bench: $(STAMP) ## Speed and memory beside the bare floor, on a real API server (SIZES=100,1000)
 	@PYTHONPATH=dev:. $(BIN)/python -m benchmarks --sizes $(or $(SIZES),100$(comma)1000)
+
+bench-guard: $(STAMP) ## What the guard costs a namespace update and a policy's creation, by number of profiles
+	@PYTHONPATH=dev:. $(BIN)/python -m benchmarks.guard --samples $(or $(SAMPLES),200)
 
 nightly: $(STAMP) ## What takes too long for every change
 	@TENANTPROFILE_ORACLE_CASES=5000 $(BIN)/python -m pytest -m slow tests

@@ -18,6 +18,7 @@ from tenantprofile.cli.doctor import doctor
 from tenantprofile.cli.exits import Exit
 from tenantprofile.cli.explain import explain
 from tenantprofile.cli.graph import graph
+from tenantprofile.cli.guard import guard
 from tenantprofile.cli.lint import lint
 from tenantprofile.cli.needs import needs
 from tenantprofile.cli.render import render
@@ -83,6 +84,7 @@ main.add_command(show_help)
 main.add_command(version)
 main.add_command(completion)
 main.add_command(complete_for_kubectl)
+main.add_command(guard)
 
 
 if __name__ == "__main__":
