@@ -83,9 +83,20 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
 @click.option(
     "--metrics-cert",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Serve /metrics over TLS with this certificate, and --metrics-key.",
+    help="Serve /metrics over TLS with this certificate, and --metrics-key. Read anew when the files change.",
 )
-@click.option("--metrics-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--metrics-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The key of --metrics-cert.",
+)
+@click.option(
+    "--metrics-secure/--no-metrics-secure",
+    default=False,
+    show_default=True,
+    help="Answer /metrics only for bearer tokens whose owner may get the nonResourceURL /metrics (TokenReview and"
+    " SubjectAccessReview). Needs --metrics-cert.",
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option(
     "--log-level",
@@ -106,6 +117,7 @@ def run(
     metrics_port: int,
     metrics_cert: Path | None,
     metrics_key: Path | None,
+    metrics_secure: bool,
     log_format: Literal["json", "text"],
     log_level: str,
 ) -> None:
@@ -118,6 +130,10 @@ def run(
     from tenantprofile.controller.operator import Settings
     from tenantprofile.controller.operator import run as run_operator
 
+    if (metrics_cert is None) != (metrics_key is None):
+        raise click.UsageError("--metrics-cert and --metrics-key go together")
+    if metrics_secure and metrics_cert is None:
+        raise click.UsageError("--metrics-secure needs --metrics-cert: tokens are not sent in the clear")
     logs.configure(log_format, log_level)
     settings = Settings(
         kubeconfig=kubeconfig,
@@ -132,6 +148,7 @@ def run(
         metrics_port=metrics_port,
         metrics_cert=metrics_cert,
         metrics_key=metrics_key,
+        metrics_secure=metrics_secure,
     )
     gc.set_threshold(*GC_THRESHOLDS)
     try:

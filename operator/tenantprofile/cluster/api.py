@@ -203,6 +203,13 @@ class Api:
         except ValueError as error:
             raise _unintelligible("watch of", path, error) from error
 
+    async def review(self, path: str, body: Mapping[str, Any]) -> Object:
+        """POST of a question (TokenReview, SubjectAccessReview): it stores nothing, so a standby may ask as well.
+
+        Raises ApiError.
+        """
+        return await self._request("POST", path, data=orjson.dumps(body), content_type="application/json")
+
     # --- writes ---
 
     async def create(self, path: str, body: bytes | Mapping[str, Any], *, control: bool = False) -> Object:

@@ -32,6 +32,7 @@ from tenantprofile.controller.probes import MetricsServer, ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.renderer import ProcessRenderer
+from tenantprofile.controller.scrape_access import ScrapeAccess
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
 from tenantprofile.controller.status_writer import StatusWriter
@@ -56,6 +57,7 @@ class Settings:
     metrics_port: int = 0
     metrics_cert: Path | None = None
     metrics_key: Path | None = None
+    metrics_secure: bool = False
 
 
 async def run(settings: Settings) -> None:
@@ -153,6 +155,7 @@ class _Operator:
             self._metrics.registry,
             self._settings.metrics_cert,
             self._settings.metrics_key,
+            access=ScrapeAccess(self._api, self._clock) if self._settings.metrics_secure else None,
         )
         try:
             await metrics.start()
