@@ -49,6 +49,9 @@ def install(cluster: Cluster, parts: Sequence[str] = PARTS) -> None:
 
 
 def remove(cluster: Cluster) -> None:
-    """Bindings, then policies: the documented order."""
-    for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
-        cluster.kubectl("delete", kind, f"--selector={LABEL}", "--ignore-not-found")
+    """Bindings, then policies: the documented order. The pod gate's policy stays, as documented."""
+    for kind, selector in (
+        ("validatingadmissionpolicybindings", LABEL),
+        ("validatingadmissionpolicies", f"{LABEL},{LABEL}!=pod-gate"),
+    ):
+        cluster.kubectl("delete", kind, f"--selector={selector}", "--ignore-not-found")

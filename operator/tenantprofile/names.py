@@ -43,3 +43,6 @@ LABEL_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 
 MAX_LABEL_VALUE: Final = 63
 """Characters in a label value (Kubernetes documentation, Labels and Selectors)."""
+
+CLI_API_VERSION = "cli.tenantprofile.dev/v1"
+"""Of every JSON and YAML output of a command: fields may be added to it, none removed or changed."""

@@ -106,6 +106,11 @@ class Applier:
                 self._reporter.refused(run.namespace, desired.profile, desired.name, error)
                 return False
 
+    async def take_over(self, run: Result, record: NamespaceRecord, desired: DesiredPolicy) -> bool:
+        """Take a foreign policy that carries our label over, if that was asked for; whether it is as desired."""
+        self._taken.add((run.namespace, desired.name))  # so that it is read before anything is written
+        return await self.write(run, record, Create(desired, lost=False))
+
     async def delete(self, run: Result, record: NamespaceRecord, removal: Delete) -> bool:
         """Delete exactly the object that was looked at; whether nothing of it is left."""
         name = removal.name

@@ -202,7 +202,8 @@ class Lease:
         if error.status == 404:
             return (
                 f"namespace {self._namespace!r} does not exist; create it (kubectl create namespace"
-                f" {self._namespace}), name another with --namespace, or run a single operator with --no-leader-elect"
+                f" {self._namespace}), name another with --operator-namespace, or run a single operator with"
+                " --no-leader-elect"
             )
         if error.status == 403:
             return f"{error}; apply deploy/base, whose Role grants it, or run a single operator with --no-leader-elect"
