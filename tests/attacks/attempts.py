@@ -2,7 +2,7 @@
 
 `refused` by the API server; `harmless`: without effect, or put right within the suite's bound; `open`:
 it works, and `closed_by` says what closes it. The table in docs/security.md is made of this list
-(`python tests/attacks/table.py`), and the suite holds a real API server to every line of it.
+(`attacks.table`, from what a run recorded), and the suite holds a real API server to every line of it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ Harm = Callable[[Scene], bool]
 CLOSED: Object = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 OPEN: Object = {"podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}
 
-OWNERSHIP = ""
-READING = ""
-BUDGET = ""
-
 
 @dataclass(frozen=True)
 class Attempt:
@@ -37,10 +33,8 @@ class Attempt:
     guarded: Outcome
     harm: Harm = lambda scene: not scene.protected()
     closed_by: str = ""
-    xfail: str = ""
-    """Why this version falls short of `without`; the guard may close it all the same."""
-    xfail_guarded: str = ""
     slow: bool = False
+    """Left out of the bounded run: the operator restarts in it, or it is as long as ten others."""
 
     @property
     def name(self) -> str:
@@ -133,7 +127,6 @@ JSON_OPEN = [
 JSON_STRIP = [
     {"op": "remove", "path": "/metadata/labels"},
     {"op": "remove", "path": "/metadata/annotations"},
-    {"op": "remove", "path": "/metadata/ownerReferences"},
     {"op": "replace", "path": "/metadata/managedFields", "value": [{}]},
     {"op": "replace", "path": "/spec", "value": OPEN},
 ]
@@ -171,19 +164,13 @@ ON_MANAGED = both(
     managed(
         "take its labels off and open it",
         patch({"metadata": {"labels": None}, "spec": OPEN}),
-        xfail=OWNERSHIP,
     ),
-    managed(
-        "strip labels, annotations, owner and managedFields, and open it", put(stripped), xfail=OWNERSHIP
-    ),
-    managed(
-        "strip everything and open it by a JSON patch", patch(JSON_STRIP, "json-patch+json"), xfail=OWNERSHIP
-    ),
-    managed("delete it and create an open one of its name", recreate, xfail=OWNERSHIP),
+    managed("strip labels, annotations, owner and managedFields, and open it", put(stripped)),
+    managed("strip everything and open it by a JSON patch", patch(JSON_STRIP, "json-patch+json")),
+    managed("delete it and create an open one of its name", recreate),
     managed(
         "hand it to another profile by its label",
         patch({"metadata": {"labels": {f"{GROUP}/profile": "other"}}, "spec": OPEN}),
-        xfail=OWNERSHIP,
     ),
     managed(
         "hand it to another manager by its label",
@@ -335,7 +322,6 @@ BREAKING = both(
         "harmless",
         "refused",
         harm=operator_is_down,
-        xfail=READING,
     ),
     Attempt(
         "post an unlabelled policy nested too deep to decode",
@@ -635,8 +621,6 @@ NAMESPACE_WRITERS = [
         "harmless",
         "harmless",
         harm=operator_is_down,
-        xfail=READING,
-        xfail_guarded=READING,
     ),
 ]
 
@@ -675,9 +659,7 @@ def baseline_holds(s: Scene) -> bool:
     return all(found.get(name) == policy for name, policy in s.desired.items())
 
 
-def breaks(
-    what: str, text: str, parameters: Object | None = None, xfail: str = "", name: str = "evil"
-) -> Attempt:
+def breaks(what: str, text: str, parameters: Object | None = None, name: str = "evil") -> Attempt:
     return Attempt(
         what,
         "template",
@@ -685,9 +667,6 @@ def breaks(
         "harmless",
         "harmless",
         harm=stalls,
-        xfail=xfail,
-        xfail_guarded=xfail,
-        slow=bool(xfail),
     )
 
 
@@ -715,19 +694,16 @@ TEMPLATE_AUTHORS = [
         "an exponential pattern in a default",
         BODY,
         {"p": {"type": "string", "pattern": EVIL, "default": LONG}},
-        xfail=BUDGET,
     ),
     breaks(
         "uniqueItems on 9,900 values",
         BODY,
         {"p": {"type": "array", "uniqueItems": True, "default": [{"a": n} for n in range(9900)]}},
-        xfail=BUDGET,
     ),
     breaks(
         "a costly filter in a loop",
         "{% set n = range(9999) | list %}{% for i in range(9999) %}{{ '' if n | sort | length else '' }}{% endfor %}"
         + BODY,
-        xfail=BUDGET,
     ),
     Attempt(
         "write a template that allows everything",
@@ -794,7 +770,7 @@ PROFILE_AUTHORS = [
         "harmless",
     ),
     of_profile(
-        "give parameters that no template takes", on_profile(entry("default-deny", x="y")), "harmless"
+        "give parameters that no template takes", on_profile(entry("same-namespace", x="y")), "harmless"
     ),
     of_profile(
         "give 500 kB of parameters", on_profile({"spec": {"parameters": {"x": "y" * 500_000}}}), "harmless"
@@ -817,7 +793,7 @@ PROFILE_AUTHORS = [
         on_profile({"spec": {"namespaceSelector": None, "selectAllNamespaces": True}}),
         "open",
         harm=lambda s: bool(eventually(lambda: s.admin.find(f"{s.path}/{LIMITED}.default-deny"))),
-        closed_by="nothing: whoever writes a profile chooses its namespaces; review, or a policy of your own",
+        closed_by="RBAC: by design a profile chooses its namespaces, so nobody but the platform team writes profiles",
     ),
 ]
 

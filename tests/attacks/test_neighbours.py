@@ -1,0 +1,162 @@
+"""What an attack costs another tenant: the time of its repairs and of its new namespaces, beside a quiet time.
+
+Times are taken in turns, so that both see the same machine, and compared as ratios within one run. An attack
+loads the API server as well, for which no operator can answer: each is therefore compared with the same requests
+on objects that mean nothing to the operator. The medians go into the table of docs/security.md.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+
+import pytest
+
+from actors import acting
+from attacks.attempts import BODY, OPEN, baseline_holds, template
+from attacks.conftest import Record
+from attacks.scene import BASELINE, GROUP, LIMITED, Scene, scene
+from client import NAMESPACES, PROFILES, TEMPLATES, Client, Refused, eventually, policies_of
+from controlplane import ControlPlane
+from operatorprocess import OperatorProcess
+
+ROUNDS = 5
+BOUND = 50.0
+"""A median this many times the quiet one is no longer noise of a shared machine: something waits in line."""
+
+Loop = Callable[[Client, Scene, int], object]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`turn` is repeated for as long as the neighbour is timed; `idle` is the same where nothing is managed."""
+
+    what: str
+    actor: str
+    turn: Loop
+    idle: Loop | None = None
+
+
+def open_it(by: Client, s: Scene, _: int) -> object:
+    return by.merge(s.target, {"spec": OPEN})
+
+
+def open_nothing(by: Client, s: Scene, n: int) -> object:
+    return by.merge(f"{s.path}/mine", {"spec": OPEN, "metadata": {"annotations": {"n": str(n)}}})
+
+
+def large(labels: dict[str, str]) -> Loop:
+    def turn(by: Client, s: Scene, n: int) -> object:
+        body = {"metadata": {"labels": labels, "annotations": {"n": str(n), "x": "x" * 200_000}}}
+        return by.merge(f"{s.path}/mine", body)
+
+    return turn
+
+
+def relabel(by: Client, s: Scene, n: int) -> object:
+    return by.merge(f"{NAMESPACES}/{s.namespace}", {"metadata": {"labels": {"n": str(n)}}})
+
+
+def slow_template(by: Client, s: Scene, n: int) -> object:
+    """A new form of a template each time, as costly as the language lets it be."""
+    text = f"{{# {n} #}}" + "{% for i in range(9999) %}{{ '' if i * 3 > 99999 else '' }}{% endfor %}" + BODY
+    return by.merge(f"{TEMPLATES}/evil", {"spec": {"template": text}})
+
+
+ATTACKS = [
+    Attack("a tenant opens its default deny in a tight loop", "edit", open_it, open_nothing),
+    Attack(
+        "a tenant rewrites a policy of 200 kB under the operator's label",
+        "edit",
+        large({f"{GROUP}/profile": BASELINE}),
+        large({}),
+    ),
+    Attack("a namespace writer changes the labels of a selected namespace", "namespaces", relabel),
+    Attack("a template author rewrites a costly template", "template", slow_template),
+]
+
+
+@contextmanager
+def going_on(make: Callable[[], Client], stage: Scene, turn: Loop) -> Iterator[None]:
+    """The loop in a thread, with a connection of its own."""
+    stop = threading.Event()
+
+    def run() -> None:
+        by, n = make(), 0
+        while not stop.is_set():
+            n += 1
+            try:
+                turn(by, stage, n)
+            except Refused:
+                pass
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def repair(stage: Scene) -> float:
+    """Seconds until a lost policy of the neighbour is back."""
+    path = f"{policies_of(stage.neighbour)}/{BASELINE}.default-deny"
+    uid = stage.admin.get(path)["metadata"]["uid"]
+    began = time.monotonic()
+    stage.admin.delete(path)
+    while ((stage.admin.find(path) or {}).get("metadata") or {}).get("uid", uid) == uid:
+        assert time.monotonic() - began < 60, "the neighbour's policy does not come back"
+    return time.monotonic() - began
+
+
+def new(stage: Scene) -> float:
+    """Seconds until a new namespace has all its policies."""
+    began = time.monotonic()
+    fresh = stage.new_namespace({"tenancy": "shared"})
+    while len(stage.baseline(fresh)) < 3:
+        assert time.monotonic() - began < 60, "the new namespace does not get its policies"
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("guard", ["without"], indirect=True)
+@pytest.mark.parametrize("attack", ATTACKS, ids=[attack.what for attack in ATTACKS])
+def test_a_neighbour_is_served_during_an_attack(
+    plane: ControlPlane,
+    admin: Client,
+    running: OperatorProcess,
+    guard: bool,
+    attack: Attack,
+    record: Record,
+) -> None:
+    stage = scene(plane, admin, running, attack.actor, guard)
+    try:
+        stage.prepare()
+        admin.create(stage.path, {"metadata": {"name": "mine"}, "spec": {"podSelector": {}}})
+        if attack.actor == "template":
+            template(BODY)(stage)
+        quiet: tuple[list[float], list[float]] = [], []
+        busy: tuple[list[float], list[float]] = [], []
+        for _ in range(ROUNDS):
+            for turn, (repairs, news) in ((attack.idle, quiet), (attack.turn, busy)):
+                if turn is None:
+                    repairs.append(repair(stage))
+                    news.append(new(stage))
+                    continue
+                with going_on(lambda: acting(plane, attack.actor), stage, turn):
+                    repairs.append(repair(stage))
+                    news.append(new(stage))
+        ratios = [median(b) / median(q) for b, q in zip(busy, quiet, strict=True)]
+        record.neighbours.append(
+            {"attack": attack.what, "repair": round(ratios[0], 1), "new": round(ratios[1], 1)}
+        )
+        assert max(ratios) < BOUND
+        eventually(lambda: baseline_holds(stage), within=15.0)
+        assert running.alive
+    finally:
+        stage.clean_up()
+        admin.merge(f"{PROFILES}/{LIMITED}", {"spec": {"policies": [{"template": "default-deny"}]}})
