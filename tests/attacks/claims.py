@@ -101,7 +101,7 @@ CLAIMS: Final[dict[str, tuple[str, ...]]] = {
         "tests/cluster/test_drift.py::test_with_report_drift_is_told_and_left",
     ),
     "turns Degraded with reason `Contested` at once": (
-        "tests/cluster/test_drift.py::test_a_fight_is_told_while_it_goes_on",
+        "tests/attacks/test_fight.py::test_a_fight_is_told_while_it_goes_on",
     ),
     "Names taken before a namespace is selected": (
         "tests/cluster/test_ownership.py::test_a_foreign_policy_of_the_same_name_is_left_alone_and_named",

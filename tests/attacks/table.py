@@ -87,10 +87,15 @@ def summary(results: Results, attempts: Sequence[Attempt] = ATTEMPTS) -> str:
 
 
 def neighbours(results: Results) -> str:
-    """What a neighbour's repair and new namespace took during each attack, as a multiple of a quiet time."""
-    lines = ["| while … | repair | new namespace |", "|---|---|---|"]
+    """What a neighbour's repair and new namespace took during each attack, as multiples."""
+    lines = [
+        "| while … | repair: beside quiet | beside the same load | new namespace: beside quiet | same load |",
+        "|---|---|---|---|---|",
+    ]
     for line in results["neighbours"]:
-        lines.append(f"| {line['attack']} | {line['repair']:.1f} × | {line['new']:.1f} × |")
+        keys = ("repair", "repair_idle", "new", "new_idle")
+        cells = [f"{line[key]:.1f} ×" if key in line else "" for key in keys]
+        lines.append(f"| {line['attack']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
