@@ -5,6 +5,7 @@ TENANTPROFILE_GATE_WORKLOADS is the number of workloads of each test with and wi
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -13,12 +14,14 @@ from statistics import median
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from client import ALL_POLICIES, NAMESPACES, PROFILES, Client, Object, Refused, eventually, policies_of
 from cluster.conftest import World
 from controlplane import ControlPlane
 from guard.conftest import refused
 from operatorprocess import OperatorProcess
+from tenantprofile.cli.main import main
 
 WORKLOADS = int(os.environ.get("TENANTPROFILE_GATE_WORKLOADS", "24"))
 MARK = "tenantprofile.dev/complete"
@@ -246,6 +249,27 @@ def test_nobody_makes_up_the_mark_or_takes_it_off(
     # Whoever may override does it: the operator puts it back.
     admin.merge(bearer, unmark)
     eventually(lambda: world.policy(namespace, f"{profile}.default-deny")["metadata"]["labels"].get(MARK))
+
+
+def test_doctor_names_namespaces_that_are_not_gated_and_pods_with_host_network(
+    controller_manager: ControlPlane, world: World, admin: Client, profile: str
+) -> None:
+    gated, loose = world.namespace(**{GATE: "RequireBaseline"}), world.namespace()
+    closed = world.namespace(**{"pod-security.kubernetes.io/enforce": "baseline"})
+    eventually(lambda: admin.find(f"{NAMESPACES}/{loose}/serviceaccounts/default"))
+    for name, spec in (("agent", {**POD, "hostNetwork": True}), ("plain", POD)):
+        admin.create(f"{NAMESPACES}/{loose}/pods", {"metadata": {"name": name}, "spec": spec})
+    done = CliRunner().invoke(
+        main, ["doctor", "--kubeconfig", str(controller_manager.admin_kubeconfig), "-o", "json"]
+    )
+    found = {one["what"]: one for one in json.loads(done.stdout)["observations"]}
+    gate, host = found["pod gate"], found["hostNetwork"]
+    assert gate["state"] == "wrong"
+    assert f"RequireBaseline: {', '.join(sorted((loose, closed)))};" in gate["seen"]
+    assert gated not in gate["seen"]
+    assert host["state"] == "note"
+    assert f"no policy governs 1 pods, which have hostNetwork: {loose}/agent;" in host["seen"]
+    assert closed not in host["seen"]
 
 
 def test_the_mark_goes_with_the_wish_and_with_the_namespaces_label(
