@@ -25,7 +25,7 @@ def control_plane(version: str = "") -> ControlPlane:
     flags = [f"--emulated-version={version}"] if version else []
     # For pods that real controllers start; what they wait for is the guard, not their own limit of requests.
     workloads = [
-        "--controllers=deployment,replicaset,statefulset,job",
+        "--controllers=deployment-controller,replicaset-controller,statefulset-controller,job-controller",
         "--kube-api-qps=500",
         "--kube-api-burst=500",
     ]
