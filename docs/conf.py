@@ -33,6 +33,7 @@ extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # `--flag` stays what it is
 
 myst_heading_anchors = 4
 
