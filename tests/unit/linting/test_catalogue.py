@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tenantprofile.linting import catalogue
 from tenantprofile.linting.catalogue import GROUPS, RULES, SEVERITIES, UnknownRuleError, choose
 from tenantprofile.policy.findings import Rule
 
@@ -26,6 +27,13 @@ def test_a_rule_is_explained_and_tested(rule: Rule) -> None:
     assert rule.why.endswith((".", "…", ")")) or rule.why.endswith(".")
     assert rule.fix.endswith(".")
     assert f'"{rule.id}"' in TESTS
+
+
+def test_every_rule_that_is_defined_is_in_the_catalogue() -> None:
+    """A rule that is left out of it never fires, and nothing else would say so."""
+    for value in vars(catalogue).values():
+        if isinstance(value, Rule):
+            assert RULES.get(value.id) is value, value.id
 
 
 def test_every_refusal_is_an_error_or_a_warning_that_is_on() -> None:
