@@ -65,7 +65,8 @@ docs: site ## Check that the generated pages are up to date, and build the site
 	@$(BIN)/python deploy/helm/generate.py --check
 
 site: $(STAMP) ## Build the documentation as a site into dist/site; warnings are errors
-	@$(BIN)/python -m sphinx -b html -W --keep-going -q -d dist/.doctrees docs dist/site
+	@rm -rf dist/site
+	@$(BIN)/python -m sphinx -b html -E -W --keep-going -q -d dist/.doctrees docs dist/site
 	@echo dist/site/index.html
 
 unit: $(STAMP) ## The pure core, and its oracles

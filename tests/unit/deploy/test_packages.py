@@ -80,22 +80,31 @@ def install(wheel: Path, folder: Path) -> Path:
     return python
 
 
-@pytest.mark.parametrize("which", ["wheel", "again"])
-def test_an_installed_package_has_all_that_it_reads(
-    built: dict[str, Path], which: str, tmp_path: Path
-) -> None:
-    python = install(built[which], tmp_path / "env")
+@pytest.fixture(scope="module")
+def python(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment in which the wheel built from the sdist is installed."""
+    return install(built["again"], tmp_path_factory.mktemp("clean") / "env")
+
+
+def test_an_installed_package_has_all_that_it_reads(python: Path, tmp_path: Path) -> None:
     where = run(python, "-c", "import tenantprofile; print(tenantprofile.__file__)", cwd=tmp_path).strip()
     package = Path(where).parent
-    assert package.is_relative_to(tmp_path)
+    assert package.is_relative_to(python.parents[1])
     assert {path.name for path in (package / "builtin" / "templates").iterdir()} == TEMPLATES
     assert {path.name for path in (package / "builtin" / "crds").iterdir()} == CRDS
     assert {path.name for path in (package / "drawing" / "page").iterdir()} == PAGE
     assert (package / "py.typed").is_file()
 
 
-def test_the_installed_commands_work_away_from_the_repository(built: dict[str, Path], tmp_path: Path) -> None:
-    python = install(built["wheel"], tmp_path / "env")
+def test_wheel_and_sdist_hold_the_same(built: dict[str, Path]) -> None:
+    contents = []
+    for which in ("wheel", "again"):
+        with zipfile.ZipFile(built[which]) as archive:
+            contents.append({info.filename: info.CRC for info in archive.infolist()})
+    assert contents[0] == contents[1]
+
+
+def test_the_installed_commands_work_away_from_the_repository(python: Path, tmp_path: Path) -> None:
     program = python.parent / "tenantprofile"
     profile = tmp_path / "profile.yaml"
     profile.write_text((ROOT / "examples" / "minimal.yaml").read_text())
