@@ -9,7 +9,7 @@ comma := ,
 DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock audit sbom system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
+.PHONY: help install lock audit sbom zipapp system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -44,6 +44,9 @@ sbom: $(STAMP) ## List what the image installs, as CycloneDX, in dist/
 	@mkdir -p dist && $(BIN)/cyclonedx-py requirements requirements/operator.txt --pyproject pyproject.toml \
 	  --output-reproducible --output-format JSON --output-file dist/tenantprofile-operator.cdx.json
 	@echo dist/tenantprofile-operator.cdx.json
+
+zipapp: $(STAMP) ## kubectl-tenantprofile as one file for Linux and macOS, and the krew manifest, in dist/
+	@$(BIN)/python dev/archives.py
 
 lint: $(STAMP)
 	@$(BIN)/hadolint Dockerfile

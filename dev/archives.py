@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
                 for found in wheels(Path(folder) / f"{platform}-{python}", platform, python):
                     unpack(found, packages)
             unpack(wheel, packages)
+            check(packages, platform)
             program = Path(folder) / f"{platform}.pyz"
             zipapp(packages, program)
             archive = given.output / f"{NAME}_{platform.replace('-', '_')}.tar.gz"
@@ -102,6 +103,29 @@ def unpack(wheel: Path, packages: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(member) as source, target.open("wb") as file:
                 shutil.copyfileobj(source, file)
+
+
+def check(packages: Path, platform: str) -> None:
+    """Every compiled module is for the platform: what nobody can run here is at least of the right kind."""
+    wrong = [path for path in packages.rglob("*.so") if machine(path) not in ("both", platform)]
+    if wrong or not any(packages.rglob("*.so")):
+        sys.exit(
+            f"{platform}: modules for another platform: {[str(path.name) for path in wrong] or 'none at all'}"
+        )
+
+
+def machine(module: Path) -> str:
+    """What a compiled module is for, by its header (ELF, e_machine; Mach-O, cputype)."""
+    with module.open("rb") as file:
+        head = file.read(20)
+    if head[:4] == b"\x7fELF":
+        return {62: "linux-amd64", 183: "linux-arm64"}.get(int.from_bytes(head[18:20], "little"), "")
+    if head[:4] == b"\xca\xfe\xba\xbe":
+        return "both"  # a universal binary, which macOS alone has
+    if head[:4] == b"\xcf\xfa\xed\xfe":
+        kinds = {0x01000007: "darwin-amd64", 0x0100000C: "darwin-arm64"}
+        return kinds.get(int.from_bytes(head[4:8], "little"), "")
+    return ""
 
 
 def zipapp(packages: Path, program: Path) -> None:
