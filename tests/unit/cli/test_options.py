@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -316,3 +321,36 @@ def test_completion_scripts_name_the_program(shell: str) -> None:
 def test_no_command_takes_a_hidden_name() -> None:
     context = click.Context(main)
     assert "__complete" not in main.get_help(context)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_with_the_script() -> None:
+    script = (
+        "source <(tenantprofile completion bash); COMP_WORDS=(tenantprofile templates cidr); COMP_CWORD=2;"
+        ' _tenantprofile_completion tenantprofile; echo "${COMPREPLY[@]}"'
+    )
+    programs = str(Path(sys.executable).parent)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["cidr-egress", "cidr-ingress"], done.stderr
+
+
+def test_progress_is_shown_on_a_terminal_alone() -> None:
+    program = (
+        "from tenantprofile.cli import progress; import time; progress.PATIENCE = 0\n"
+        "with progress.working('reading', 2) as done:\n    done(); time.sleep(1)\n"
+    )
+    master, slave = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stderr=slave, check=True)
+    os.close(slave)
+    with open(master, "rb", buffering=0) as terminal:
+        shown = terminal.read(65536).decode()
+    assert "reading [############------------] 1/2" in shown
+    assert shown.endswith("\r\x1b[K"), "nothing stays"
+    piped = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert piped.stderr == b""
