@@ -131,7 +131,7 @@ def machine(module: Path) -> str:
 def zipapp(packages: Path, program: Path) -> None:
     """One executable file."""
     command = [sys.executable, "-m", "shiv.cli", "--reproducible", f"--site-packages={packages}"]
-    command += ["--entry-point=tenantprofile.cli.main:main", "--python=/usr/bin/env python3"]
+    command += ["--entry-point=tenantprofile.cli.main:plugin", "--python=/usr/bin/env python3"]
     subprocess.run(
         [*command, "--compressed", f"--output-file={program}"],
         check=True,

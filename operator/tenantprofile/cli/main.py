@@ -85,5 +85,10 @@ main.add_command(completion)
 main.add_command(complete_for_kubectl)
 
 
+def plugin() -> None:
+    """`kubectl tenantprofile`."""
+    main(prog_name="kubectl tenantprofile")
+
+
 if __name__ == "__main__":
     main()
