@@ -87,5 +87,10 @@ main.add_command(complete_for_kubectl)
 main.add_command(guard)
 
 
+def plugin() -> None:
+    """`kubectl tenantprofile`."""
+    main(prog_name="kubectl tenantprofile")
+
+
 if __name__ == "__main__":
     main()
