@@ -27,6 +27,8 @@ ANNOTATION_ADOPT: Final = f"{GROUP}/adopt"
 """Set by a person on a foreign policy: the profile that may take it over."""
 ANNOTATION_SEAL: Final = f"{GROUP}/seal"
 """A keyed digest by which the operator knows its own policies again."""
+LABEL_COMPLETE: Final = f"{GROUP}/complete"
+"""The mark: on one policy of a namespace whose baseline was complete. The guard's pod gate waits for it."""
 ANNOTATION_REPLACED: Final = f"{GROUP}/replaced"
 """The spec of the foreign policy whose name a profile with `conflicts: Replace` took."""
 
@@ -38,3 +40,6 @@ LABEL_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 
 MAX_LABEL_VALUE: Final = 63
 """Characters in a label value (Kubernetes documentation, Labels and Selectors)."""
+
+CLI_API_VERSION = "cli.tenantprofile.dev/v1"
+"""Of every JSON and YAML output of a command: fields may be added to it, none removed or changed."""

@@ -22,7 +22,7 @@ IMAGES = ROOT / "docs" / "images"
 
 def command(target: Path, *options: str) -> None:
     """Runs the command as a reader of the page would."""
-    called = [sys.executable, "-m", "tenantprofile", "graph", "examples", "-f", str(target), *options]
+    called = [sys.executable, "-m", "tenantprofile", "graph", "examples", "--file", str(target), *options]
     subprocess.run(called, cwd=ROOT, env={"PYTHONPATH": str(ROOT / "operator")}, check=True)
 
 

@@ -14,6 +14,7 @@ from tenantprofile.analysis.naming import policy_data
 from tenantprofile.analysis.world import Assembly
 from tenantprofile.connectivity.coverage import Coverage, Level
 from tenantprofile.connectivity.policies import DIRECTIONS, Policy
+from tenantprofile.names import CLI_API_VERSION
 from tenantprofile.policy.normalize import canonical
 
 CSV_COLUMNS = (
@@ -43,7 +44,7 @@ class Circumstances:
 def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> dict[str, Any]:
     """The whole evidence as data; Markdown and CSV are made from the same."""
     return {
-        "apiVersion": "tenantprofile.dev/v1alpha1",
+        "apiVersion": CLI_API_VERSION,
         "kind": "CoverageEvidence",
         "time": circumstances.time,
         "tool": {"name": "tenantprofile", "version": __version__},

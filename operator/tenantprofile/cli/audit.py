@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,10 @@ from tenantprofile.analysis.evidence import (
     rows,
     totals,
 )
+from tenantprofile.cli.options import selector_option
 from tenantprofile.cli.output import (
     Reading,
+    chosen,
     counted,
     csv_text,
     data_text,
@@ -38,7 +41,7 @@ from tenantprofile.connectivity.policies import DIRECTIONS
 
 
 @click.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=click.Path())
 @click.option(
     "--exclude",
     "excluded",
@@ -53,7 +56,8 @@ from tenantprofile.connectivity.policies import DIRECTIONS
     help="Count a namespace apart, as kube-*, openshift-* and the operator's own are. Repeatable.",
 )
 @partial(world_options, exclude=("--exclude-file",))
-@output_option("table", "json", "yaml", "markdown", "csv")
+@selector_option("pods")
+@output_option("table", "wide", "json", "yaml", "name", "markdown", "csv")
 def audit(
     files: tuple[str, ...],
     excluded: tuple[str, ...],
@@ -77,16 +81,35 @@ def audit(
     Exit code 0 when everything is restricted, 1 when something is not, 2 when the input cannot be read.
     """
     reading = read_world(files, kubeconfig, context)
-    found = audited(reading.assembly, excluded=excluded, system=system, settings=settings_of(plugin))
+    given = chosen(reading.assembly)
+    others = [name for name in reading.assembly.world.namespaces if not given.concerns(name)]
+    found = audited(
+        reading.assembly, excluded=(*excluded, *others), system=system, settings=settings_of(plugin)
+    )
+    if not given.selector.is_everything:
+        pods = tuple(pod for pod in found.pods if given.selector.matches(pod.workload.labels))
+        spaces = {pod.workload.namespace for pod in pods}
+        kept = tuple(space for space in found.namespaces if space.name in spaces)
+        found = replace(found, pods=pods, namespaces=kept)
+        reading.sources.notes.append("only pods that --selector chooses are counted, and their namespaces")
     if not found.pods and not found.namespaces:
         say(reading.notes)
         stop(
             "there is nothing to audit: no pod, workload or namespace in the input, or all of them are excluded"
         )
-    if output in ("table", "csv"):
+    if output in ("table", "wide", "name", "csv"):
         say(reading.notes)
-    if output == "table":
+    if output in ("table", "wide"):
         click.echo("\n".join(_lines(reading, found)))
+    if output == "wide":
+        click.echo(
+            "\n" + table(CSV_COLUMNS, ([str(cell) for cell in row] for row in rows(reading.assembly, found)))
+        )
+    elif output == "name":
+        open_ones = [*found.open("Ingress"), *found.open("Egress")]
+        click.echo("\n".join(dict.fromkeys(str(pod.workload) for pod in open_ones)))
+    elif output == "table":
+        pass
     elif output == "csv":
         click.echo(csv_text(CSV_COLUMNS, rows(reading.assembly, found)))
     else:

@@ -8,9 +8,12 @@ from pathlib import Path
 import click
 
 from tenantprofile.analysis.listing import Row, by_namespace, listing
+from tenantprofile.cli.options import selector_option
 from tenantprofile.cli.output import (
+    chosen,
     csv_text,
     data_text,
+    document,
     markdown_table,
     output_option,
     read_world,
@@ -18,14 +21,16 @@ from tenantprofile.cli.output import (
     settings_of,
     stop,
     table,
+    with_labels,
     world_options,
 )
 
 HEADER = ("source", "destination", "ports")
+WIDE = (*HEADER, "source namespace", "destination namespace")
 
 
 @click.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=click.Path())
 @click.option("--blocked", is_flag=True, help="List what is not allowed instead.")
 @click.option(
     "--by",
@@ -35,19 +40,13 @@ HEADER = ("source", "destination", "ports")
     help="One row for each pair of workloads, or of namespaces with all that is open between any of"
     " their workloads.",
 )
-@click.option(
-    "--namespace",
-    "namespaces",
-    multiple=True,
-    help="Only connections with an end in this namespace. Repeatable.",
-)
 @world_options
-@output_option("table", "json", "yaml", "markdown", "csv")
+@selector_option("connections with an end at pods")
+@output_option("table", "wide", "json", "yaml", "name", "markdown", "csv")
 def connections(
     files: tuple[str, ...],
     blocked: bool,
     by: str,
-    namespaces: tuple[str, ...],
     kubeconfig: Path | None,
     context: str | None,
     plugin: str,
@@ -60,21 +59,30 @@ def connections(
     rows is fixed: by source and then destination, each by namespace, kind and name, addresses last. Where
     there would be millions of rows, each stands for a group that is alike, with its number.
 
+    -o name lists the ends of the connections, each once.
+
     Exit code 0, or 2 when the input cannot be read.
     """
     reading = read_world(files, kubeconfig, context)
     assembly = reading.assembly
-    for name in namespaces:
-        if name not in assembly.world.namespaces:
-            stop(f"--namespace: found {name!r}; there are {', '.join(assembly.world.namespaces) or 'none'}")
-    only = frozenset(namespaces)
+    given = chosen(assembly)
+    only = frozenset(given.namespaces)
     ways = {"namespace": by_namespace, "workload": listing}
-    rows = iter(ways[by](assembly, blocked=blocked, settings=settings_of(plugin), only=only))
+    if not given.selector.is_everything and by == "namespace":
+        stop("-l chooses pods; it cannot be combined with --by namespace")
+    rows: Iterator[Row] = iter(ways[by](assembly, blocked=blocked, settings=settings_of(plugin), only=only))
+    rows = with_labels(rows, (assembly.world,), given.selector)
     say(reading.notes)
     if not assembly.world.workloads:
         say(["no pods or workloads were given, so there is nothing between which connections could be"])
     if output in ("json", "yaml"):
-        click.echo(data_text({"connections": [row.data() for row in rows]}, output))
+        click.echo(
+            data_text(document("ConnectionList", {"connections": [row.data() for row in rows]}), output)
+        )
+    elif output == "name":
+        click.echo("\n".join(dict.fromkeys(end for row in rows for end in (row.source, row.destination))))
+    elif output == "wide":
+        click.echo(table(WIDE, _wide_texts(rows)))
     else:
         form = {"table": table, "markdown": markdown_table, "csv": csv_text}[output]
         click.echo(form(HEADER, _texts(rows)))
@@ -82,3 +90,9 @@ def connections(
 
 def _texts(rows: Iterator[Row]) -> Iterator[tuple[str, str, str]]:
     return ((row.source, row.destination, str(row.ports)) for row in rows)
+
+
+def _wide_texts(rows: Iterator[Row]) -> Iterator[tuple[str, ...]]:
+    for row in rows:
+        spaces = (row.source_namespace or "-", row.destination_namespace or "-")
+        yield row.source, row.destination, str(row.ports), *spaces

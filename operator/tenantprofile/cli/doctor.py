@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tenantprofile.cli.output import data_text, markdown_table, output_option, say, stop, table
+from tenantprofile.cli.options import cluster_options, operator_namespace_option
+from tenantprofile.cli.output import data_text, document, markdown_table, output_option, say, stop, table
 
 if TYPE_CHECKING:
     from tenantprofile.doctor.condition import Observation
@@ -30,18 +31,9 @@ class Interrupted(Exception):
 
 
 @click.command()
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The cluster, by this kubeconfig file. Without it and --context: that of the pod this runs in.",
-)
-@click.option("--context", help="The context in the kubeconfig file, or in $KUBECONFIG or ~/.kube/config.")
-@click.option(
-    "--namespace",
-    default="tenantprofile-system",
-    show_default=True,
-    help="The operator's own namespace.",
-)
+@cluster_options
+@operator_namespace_option
+@click.option("--namespace", "old_namespace", hidden=True)
 @click.option(
     "--enforcement",
     is_flag=True,
@@ -75,11 +67,12 @@ class Interrupted(Exception):
     help="Find out whether the guard refuses what it should, by dry-runs in the namespace tenantprofile-probe.",
 )
 @click.option("--cleanup", is_flag=True, help="Only remove what killed runs have left behind.")
-@output_option("table", "json", "yaml", "markdown")
+@output_option("table", "wide", "json", "yaml", "name", "markdown")
 def doctor(
     kubeconfig: Path | None,
     context: str | None,
-    namespace: str,
+    operator_namespace: str,
+    old_namespace: str | None,
     enforcement: bool,
     image: str | None,
     portability: bool,
@@ -96,9 +89,12 @@ def doctor(
     looked at. With it a namespace tenantprofile-doctor-… is made, and removed in the end, also after
     Ctrl-C. With --guard every part of the guard is tried by dry-runs, which write nothing either.
 
+    Without --kubeconfig and --context the cluster is that of the pod this runs in.
+
     Exit code 0 when all is well, 1 when something is not (not enforced, too strict, broken, or unknown), 2 when
     the command could not do its work, 130 or 143 when it was interrupted.
     """
+    namespace = old_namespace or operator_namespace
     # Imported here: the other commands need no cluster, and the client takes a third of a second to load.
     from tenantprofile.cluster.api import ApiError
     from tenantprofile.doctor.condition import observe
@@ -197,8 +193,10 @@ def _printed(report: Report, output: str) -> str:
     from tenantprofile.enforcement.report import as_data, details, header, rows, summary
 
     if output in ("json", "yaml"):
-        return data_text(as_data(report), output)
+        return data_text(document("EnforcementReport", as_data(report)), output)
     say(report.notes)
+    if output == "name":
+        return "\n".join(str(row[0]) for row in rows(report))
     shown = (markdown_table if output == "markdown" else table)(header(report), rows(report))
     found = list(details(report))
     if output == "markdown":
@@ -211,8 +209,11 @@ def _show_guard(found: list[Verdict], output: str) -> int:
 
     fine = sound(found)
     if output in ("json", "yaml"):
-        data = {"kind": "GuardReport", "sound": fine, "parts": [one.as_data() for one in found]}
-        click.echo(data_text(data, output))
+        data = {"sound": fine, "parts": [one.as_data() for one in found]}
+        click.echo(data_text(document("GuardReport", data), output))
+        return 0 if fine else 1
+    if output == "name":
+        click.echo("\n".join(one.part or "must-pass" for one in found if one.state not in ("on", "off")))
         return 0 if fine else 1
     rows = [(one.part or "(must pass)", one.state, "; ".join(one.seen)) for one in found]
     click.echo((markdown_table if output == "markdown" else table)(("part", "state", "seen"), rows))
@@ -225,8 +226,10 @@ def _show_guard(found: list[Verdict], output: str) -> int:
 def _show_condition(found: list[Observation], output: str) -> int:
     sound = all(one.state == "ok" for one in found)
     if output in ("json", "yaml"):
-        data = {"kind": "ConditionReport", "sound": sound, "observations": [one.as_data() for one in found]}
-        click.echo(data_text(data, output))
+        data = {"sound": sound, "observations": [one.as_data() for one in found]}
+        click.echo(data_text(document("ConditionReport", data), output))
+    elif output == "name":
+        click.echo("\n".join(one.what for one in found if one.state != "ok"))
     else:
         write = markdown_table if output == "markdown" else table
         click.echo(write(("what", "state", "seen"), ((one.what, one.state, one.seen) for one in found)))

@@ -9,7 +9,7 @@ import click
 
 from tenantprofile.analysis.naming import words_of
 from tenantprofile.analysis.world import Assembly
-from tenantprofile.cli.output import read_world, say, settings_of, stop, world_options
+from tenantprofile.cli.output import chosen, read_world, say, settings_of, stop, world_options
 from tenantprofile.connectivity.connections import ConnectionMap
 from tenantprofile.connectivity.policies import Policy
 from tenantprofile.drawing.dot import as_dot
@@ -28,9 +28,8 @@ IMAGES = frozenset({".png", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".ps"})
 
 
 @click.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=click.Path())
 @click.option(
-    "-f",
     "--file",
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -41,12 +40,6 @@ IMAGES = frozenset({".png", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".ps"})
     "--output",
     type=click.Choice(["svg", "dot", "mermaid", "html"]),
     help="The form; svg unless the file's name says otherwise.",
-)
-@click.option(
-    "--namespace",
-    "namespaces",
-    multiple=True,
-    help="Only this namespace and what policies connect it with. Repeatable.",
 )
 @click.option(
     "--detail",
@@ -68,7 +61,6 @@ def graph(
     files: tuple[str, ...],
     target: Path | None,
     output: str | None,
-    namespaces: tuple[str, ...],
     detail: Detail,
     ungoverned: Ungoverned,
     title: str,
@@ -88,9 +80,7 @@ def graph(
     form = _form(output, target)
     reading = read_world(files, kubeconfig, context)
     assembly = reading.assembly
-    for name in namespaces:
-        if name not in assembly.world.namespaces:
-            stop(f"--namespace: found {name!r}; there are {', '.join(assembly.world.namespaces) or 'none'}")
+    namespaces = chosen(assembly).namespaces
     try:
         found = topology(ConnectionMap(assembly.world, settings_of(plugin)), frozenset(namespaces))
     except TooLargeError as error:

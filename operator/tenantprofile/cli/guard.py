@@ -11,8 +11,8 @@ import click
 import yaml
 
 from tenantprofile import __version__
-from tenantprofile.cli.output import data_text, output_option, say, stop, table
-from tenantprofile.cli.sources import cluster_options
+from tenantprofile.cli.options import cluster_options, output_option
+from tenantprofile.cli.output import data_text, document, say, stop, table
 from tenantprofile.guard.inspection import Installed, PartReport, inspect, orphans
 from tenantprofile.guard.manifests import (
     ACTIONS,
@@ -25,7 +25,6 @@ from tenantprofile.guard.manifests import (
     render,
     render_static,
 )
-from tenantprofile.names import API_VERSION
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -157,14 +156,12 @@ def status_command(
         click.echo("\n".join(_lines(found, installed)))
     else:
         data = {
-            "apiVersion": API_VERSION,
-            "kind": "GuardStatus",
             "version": __version__,
             "sound": sound,
             "parts": [report.as_data() for report in found],
             "orphans": orphans(installed),
         }
-        click.echo(data_text(data, output))
+        click.echo(data_text(document("GuardStatus", data), output))
     raise SystemExit(0 if sound else 1)
 
 

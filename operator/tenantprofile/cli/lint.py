@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from tenantprofile import __version__
-from tenantprofile.cli.output import data_text, read_files, reading_options, stop
-from tenantprofile.cli.sources import SourceError, Sources, cluster_options
-from tenantprofile.linting.catalogue import SEVERITIES, UnknownRuleError, choose
+from tenantprofile.cli import complete
+from tenantprofile.cli.options import (
+    Wishes,
+    cluster_options,
+    operator_namespace_option,
+    output_option,
+    reading_options,
+    selector_option,
+    wishes,
+)
+from tenantprofile.cli.output import data_text, document, named, read_files, resource_name, stop
+from tenantprofile.cli.progress import working
+from tenantprofile.cli.sources import SourceError, Sources
+from tenantprofile.input.objects import SourceObject
+from tenantprofile.linting.catalogue import RULES, SEVERITIES, UnknownRuleError, choose
 from tenantprofile.linting.data import as_data, rules_as_data
-from tenantprofile.linting.judge import OPERATOR_NAMESPACE, Result
+from tenantprofile.linting.judge import Result
 from tenantprofile.linting.judge import lint as judge
+from tenantprofile.linting.placed import Placed
 from tenantprofile.linting.sarif import as_sarif
 from tenantprofile.linting.text import as_markdown, as_text, rules_as_markdown, rules_as_text
 from tenantprofile.linting.waivers import is_date
 from tenantprofile.policy.findings import Severity
 
-Output = Literal["table", "json", "yaml", "markdown", "sarif"]
+Output = Literal["table", "wide", "json", "yaml", "name", "markdown", "sarif"]
 
 
 @click.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=click.Path())
 @reading_options
 @cluster_options
 @click.option("--list", "list_rules", is_flag=True, help="List the rules, and judge nothing.")
-@click.option("--select", multiple=True, metavar="RULE", help="Judge by these rules or groups only.")
-@click.option("--enable", multiple=True, metavar="RULE", help="Judge by these as well.")
-@click.option("--disable", multiple=True, metavar="RULE", help="Do not judge by these.")
+@selector_option("objects")
+@click.option(
+    "--select",
+    multiple=True,
+    shell_complete=complete.rules,
+    metavar="RULE",
+    help="Judge by these rules or groups only.",
+)
+@click.option(
+    "--enable", multiple=True, shell_complete=complete.rules, metavar="RULE", help="Judge by these as well."
+)
+@click.option(
+    "--disable", multiple=True, shell_complete=complete.rules, metavar="RULE", help="Do not judge by these."
+)
 @click.option(
     "--fail-on",
     type=click.Choice([*SEVERITIES, "never"]),
@@ -40,20 +66,15 @@ Output = Literal["table", "json", "yaml", "markdown", "sarif"]
 )
 @click.option(
     "--complete",
+    "everything",
     is_flag=True,
     help="The input is all there is: a peer that nothing in it matches is a finding. Goes without saying"
     " for a cluster.",
 )
 @click.option("--show-waived", is_flag=True, help="Print waived findings as well (table).")
-@click.option("--operator-namespace", default=OPERATOR_NAMESPACE, show_default=True)
+@operator_namespace_option
 @click.option("--today", metavar="DATE", help="The day for which waivers are judged, if not this one.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "yaml", "markdown", "sarif"]),
-    default="table",
-    show_default=True,
-)
+@output_option("table", "wide", "json", "yaml", "name", "markdown", "sarif")
 def lint(
     files: tuple[str, ...],
     kubeconfig: Path | None,
@@ -63,7 +84,7 @@ def lint(
     enable: tuple[str, ...],
     disable: tuple[str, ...],
     fail_on: Severity | Literal["never"],
-    complete: bool,
+    everything: bool,
     show_waived: bool,
     operator_namespace: str,
     today: str | None,
@@ -85,7 +106,7 @@ def lint(
     if list_rules:
         click.echo(_rules(output))
         return
-    if not files and kubeconfig is None and context is None:
+    if not named(files) and kubeconfig is None and context is None:
         stop("nothing to judge; give files, folders or - for standard input, or a cluster with --context")
     if today is not None and not is_date(today):
         stop(f"--today: found {today!r}; expected a date like 2027-01-31")
@@ -94,12 +115,38 @@ def lint(
     except SourceError as error:
         stop(str(error))
     day = today or datetime.now(UTC).date().isoformat()
-    result = judge(sources.objects, day, chosen, complete or bool(sources.cluster), operator_namespace)
+    with working("judging"):
+        result = judge(sources.objects, day, chosen, everything or bool(sources.cluster), operator_namespace)
+    result = _about(result, wishes())
     for note in _notes(sources, result):
         click.echo(f"note: {note}", err=True)
     click.echo(_printed(result, output, show_waived))
     if fail_on != "never" and result.reaches(fail_on):
         raise SystemExit(1)
+
+
+def _about(result: Result, given: Wishes) -> Result:
+    """What is found in the namespaces of -n, and of objects that -l chooses."""
+
+    def is_meant(placed: Placed) -> bool:
+        item = placed.item
+        home = item.name if item.kind == "Namespace" else item.namespace
+        spaces = {home} if home else set(placed.namespaces)
+        return (not spaces or any(map(given.concerns, spaces))) and given.selector.matches(
+            {str(key): str(value) for key, value in labels_of(item).items()}
+        )
+
+    return replace(
+        result,
+        findings=tuple(filter(is_meant, result.findings)),
+        waived=tuple(filter(is_meant, result.waived)),
+    )
+
+
+def labels_of(item: SourceObject) -> Mapping[Any, Any]:
+    """An object's labels, which may be malformed."""
+    labels = item.metadata.get("labels")
+    return labels if isinstance(labels, Mapping) else {}
 
 
 def _names(given: tuple[str, ...]) -> list[str]:
@@ -112,21 +159,27 @@ def _notes(sources: Sources, result: Result) -> list[str]:
 
 
 def _printed(result: Result, output: Output, show_waived: bool) -> str:
-    if output == "table":
-        return as_text(result, show_waived=show_waived)
+    if output in ("table", "wide"):
+        return as_text(result, show_waived=show_waived or output == "wide")
+    if output == "name":
+        return "\n".join(dict.fromkeys(resource_name(placed.item) for placed in result.findings))
     if output == "markdown":
         return as_markdown(result)
     return data_text(
-        as_sarif(result, __version__) if output == "sarif" else as_data(result),
+        as_sarif(result, __version__) if output == "sarif" else document("LintReport", as_data(result)),
         "yaml" if output == "yaml" else "json",
     )
 
 
 def _rules(output: Output) -> str:
-    if output == "table":
+    if output in ("table", "wide"):
         return rules_as_text()
+    if output == "name":
+        return "\n".join(RULES)
     if output == "markdown":
         return rules_as_markdown()
     if output == "sarif":
         stop("--list has no SARIF output; the rules stand in that of a run")
-    return data_text(rules_as_data(), "yaml" if output == "yaml" else "json")
+    return data_text(
+        document("LintRuleList", {"rules": rules_as_data()}), "yaml" if output == "yaml" else "json"
+    )

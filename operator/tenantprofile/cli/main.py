@@ -10,10 +10,12 @@ import traceback
 import click
 
 from tenantprofile import __version__
+from tenantprofile.cli.about import complete_for_kubectl, completion, show_help, version
 from tenantprofile.cli.audit import audit
 from tenantprofile.cli.connections import connections
 from tenantprofile.cli.diff import diff
 from tenantprofile.cli.doctor import doctor
+from tenantprofile.cli.exits import Exit
 from tenantprofile.cli.explain import explain
 from tenantprofile.cli.graph import graph
 from tenantprofile.cli.guard import guard
@@ -34,6 +36,8 @@ class _Commands(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 # A name in the input may hold what no terminal can show.
                 stream.reconfigure(errors="backslashreplace")
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False  # no-color.org
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
@@ -48,33 +52,19 @@ class _Commands(click.Group):
                 " Please report it with the input; TENANTPROFILE_DEBUG=1 shows the whole trace",
                 err=True,
             )
-            raise SystemExit(2) from None
+            raise SystemExit(Exit.UNANSWERED) from None
 
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "TENANTPROFILE"},
     epilog="Each option can also be given in the environment: --log-format of `run` is"
-    " TENANTPROFILE_RUN_LOG_FORMAT. Shell completion: see `tenantprofile completion --help`.",
+    " TENANTPROFILE_RUN_LOG_FORMAT. Exit codes: `tenantprofile help exit-codes`. Shell completion: see"
+    " `tenantprofile completion --help`.",
 )
 @click.version_option(__version__, prog_name="tenantprofile")
 def main() -> None:
     """Network isolation for every tenant namespace, declared once and kept."""
-
-
-@main.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print the shell completion script.
-
-    For bash: source <(tenantprofile completion bash)
-    """
-    from click.shell_completion import get_completion_class
-
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.ClickException(f"no completion for {shell}")
-    click.echo(kind(main, {}, "tenantprofile", "_TENANTPROFILE_COMPLETE").source())
 
 
 main.add_command(run)
@@ -91,6 +81,10 @@ main.add_command(templates)
 main.add_command(doctor)
 main.add_command(status)
 main.add_command(guard)
+main.add_command(show_help)
+main.add_command(version)
+main.add_command(completion)
+main.add_command(complete_for_kubectl)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import click
 import yaml
 
 from tenantprofile.cli.output import (
+    chosen,
     counted,
     data_text,
+    document,
     output_option,
     read_world,
     say,
@@ -27,21 +29,19 @@ _STATES: Final = ("cut", "unknown", "open")
 
 
 @click.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=click.Path())
 @click.option("--all", "everything", is_flag=True, help="List what is open as well.")
 @click.option(
     "--entries",
     is_flag=True,
     help="Print what is cut as entries for spec.policies of a TenantProfile, by namespace.",
 )
-@click.option("--namespace", "namespaces", multiple=True, help="Only pods of this namespace. Repeatable.")
 @world_options
-@output_option("text", "json", "yaml")
+@output_option("table", "json", "yaml", "name", also=("text",))
 def needs(
     files: tuple[str, ...],
     everything: bool,
     entries: bool,
-    namespaces: tuple[str, ...],
     kubeconfig: Path | None,
     context: str | None,
     plugin: str,
@@ -60,11 +60,9 @@ def needs(
     """
     reading = read_world(files, kubeconfig, context, extra=True)
     assembly = reading.assembly
-    for name in namespaces:
-        if name not in assembly.world.namespaces:
-            stop(f"--namespace: found {name!r}; there are {', '.join(assembly.world.namespaces) or 'none'}")
+    given = chosen(assembly)
     found = found_in((item.raw for item in assembly.objects), assembly.world, settings_of(plugin))
-    found = [need for need in found if not namespaces or need.namespace in namespaces]
+    found = [need for need in found if given.concerns(need.namespace)]
     say(reading.notes)
     if not found:
         stop(
@@ -72,10 +70,15 @@ def needs(
         )
     if entries:
         click.echo(_entries(found))
-    elif output == "text":
+    elif output == "name":
+        click.echo(
+            "\n".join(dict.fromkeys(need.pods for need in found if everything or need.state != "open"))
+        )
+    elif output == "table":
         click.echo("\n".join(_lines(found, everything)))
     else:
-        click.echo(data_text({"summary": _counts(found), "needs": [need.data() for need in found]}, output))
+        data = {"summary": _counts(found), "needs": [need.data() for need in found]}
+        click.echo(data_text(document("NeedList", data), output))
     raise SystemExit(1 if any(need.state == "cut" for need in found) else 0)
 
 

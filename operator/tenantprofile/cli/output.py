@@ -5,24 +5,29 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 import yaml
 
+from tenantprofile.analysis.listing import Row
 from tenantprofile.analysis.world import Assembly, InputError, assemble
-from tenantprofile.cli.sources import INDISPENSABLE, SourceError, Sources, cluster_options, read_sources
+from tenantprofile.cli.exits import Exit
+from tenantprofile.cli.options import Wishes, wishes
+from tenantprofile.cli.options import output_option as output_option
+from tenantprofile.cli.options import reading_options as reading_options
+from tenantprofile.cli.options import world_options as world_options
+from tenantprofile.cli.progress import working
+from tenantprofile.cli.sources import INDISPENSABLE, KINDS, SourceError, Sources, read_sources
 from tenantprofile.connectivity.settings import Settings
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-FILES_HELP: Final = (
-    "FILES are files or folders with Namespaces, Pods, workloads, Services, NetworkPolicies,"
-    " TenantProfiles and PolicyTemplates; - is standard input."
-)
+from tenantprofile.connectivity.workloads import Workload
+from tenantprofile.connectivity.world import World
+from tenantprofile.input.objects import SourceObject
+from tenantprofile.names import CLI_API_VERSION
+from tenantprofile.selectors import Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,84 +43,36 @@ class Reading:
         return [*self.sources.notes, *self.assembly.notes, *self.assembly.violations()]
 
 
-def reading_options(
-    function: Function, exclude: tuple[str, ...] = ("--exclude", "--exclude-file")
-) -> Function:
-    """`-n`, `--exclude` and `--strict`, as every command that reads files has them; `read_files` obeys them.
-
-    exclude: the names of the second one, for a command of which `--exclude` means something else.
-    """
-
-    def remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        context.meta[f"{__name__}.{parameter.name}"] = value
-
-    function = click.option(
-        "--strict",
-        is_flag=True,
-        expose_value=False,
-        callback=remember,
-        help="Stop with exit code 2 if anything that may bear on the answer was not read.",
-    )(function)
-    function = click.option(
-        *exclude,
-        "exclude_file",
-        multiple=True,
-        metavar="PATTERN",
-        expose_value=False,
-        callback=remember,
-        help="Pass over files and folders of this name in folders, such as 'charts' or '*.tpl.yaml'. Repeatable.",
-    )(function)
-    return click.option(
-        "-n",
-        "--default-namespace",
-        metavar="NAMESPACE",
-        default="",
-        expose_value=False,
-        callback=remember,
-        help="Where objects belong that name no namespace, as with kubectl apply -n.",
-    )(function)
-
-
-def world_options(function: Function, exclude: tuple[str, ...] = ("--exclude", "--exclude-file")) -> Function:
-    """`--kubeconfig`, `--context` and `--plugin`, and how files are read (`reading_options`)."""
-    function = reading_options(function, exclude)
-    function = click.option(
-        "--plugin",
-        type=click.Choice(["generic", "cilium"]),
-        default="generic",
-        show_default=True,
-        help="Whose reading of ipBlock counts: generic matches pods by their addresses, as the upstream"
-        " tests expect; cilium never does.",
-    )(function)
-    return cluster_options(function)
-
-
-def output_option(*forms: str) -> Callable[[Function], Function]:
-    """`-o/--output`; the first form is the default."""
-    return click.option(
-        "-o", "--output", type=click.Choice(forms), default=forms[0], show_default=True, help="The form."
-    )
-
-
 def settings_of(plugin: str) -> Settings:
     return Settings(ip_blocks_match_pods=plugin != "cilium")
 
 
 def read_world(
-    files: Sequence[str], kubeconfig: Path | None, context: str | None, *, extra: bool = False
+    files: Sequence[str],
+    kubeconfig: Path | None,
+    context: str | None,
+    *,
+    extra: bool = False,
+    filenames: bool = True,
 ) -> Reading:
     """The objects that were named and their world; exit code 2 when that cannot be had.
 
     How files are read is taken from the command's `reading_options`. extra: of a cluster, read also the
-    kinds that say which flows are needed.
+    kinds that say which flows are needed. filenames: what `-f` names belongs to it.
     """
-    if not files and kubeconfig is None and context is None:
+    if not (named(files) if filenames else files) and kubeconfig is None and context is None:
         stop("nothing to read; name files, folders or - for standard input, or a cluster with --context")
     try:
-        sources = read_files(files, kubeconfig=kubeconfig, context=context, extra=extra)
-        return Reading(sources, assemble(sources.objects))
+        sources = read_files(files, kubeconfig=kubeconfig, context=context, extra=extra, filenames=filenames)
+        with working("working out what policies allow"):
+            return Reading(sources, assemble(sources.objects))
     except (SourceError, InputError) as error:
         stop(str(error))
+
+
+def named(files: Iterable[str]) -> list[str]:
+    """The files of the arguments and of `-f`."""
+    return [*files, *wishes().filenames]
 
 
 def read_files(
@@ -124,31 +81,82 @@ def read_files(
     kubeconfig: Path | None = None,
     context: str | None = None,
     indispensable: frozenset[str] = INDISPENSABLE,
+    kinds: frozenset[str] = frozenset(KINDS),
     extra: bool = False,
+    filenames: bool = True,
 ) -> Sources:
     """What was named, read as the command's `reading_options` say. Raises SourceError."""
-    meta = click.get_current_context().meta
-    given = {name: meta.get(f"{__name__}.{name}") for name in ("strict", "exclude_file", "default_namespace")}
+    given = wishes()
     sources = read_sources(
-        files,
+        named(files) if filenames else files,
         kubeconfig=kubeconfig,
         context=context,
         indispensable=indispensable,
+        kinds=kinds,
         extra=extra,
-        exclude=given["exclude_file"] or (),
-        default_namespace=given["default_namespace"] or "",
+        exclude=given.exclude_file,
+        default_namespace=given.home,
     )
-    if given["strict"] and sources.lacking:
+    if given.strict and sources.lacking:
         raise SourceError(
             "\n".join(["--strict: not everything that may bear on the answer was read", *sources.notes])
         )
     return sources
 
 
+def chosen(assembly: Assembly) -> Wishes:
+    """The shared options; exit code 2 for -n with a namespace that the input does not have."""
+    given = wishes()
+    for name in given.namespaces:
+        if name not in assembly.world.namespaces:
+            stop(f"--namespace: found {name!r}; there are {', '.join(assembly.world.namespaces) or 'none'}")
+    return given
+
+
+def with_labels(rows: Iterable[Row], worlds: Iterable[World], selector: Selector) -> Iterator[Row]:
+    """Those with an end at pods that -l chooses."""
+    if selector.is_everything:
+        yield from rows
+        return
+    ends = {
+        party_name(workload): selector.matches(workload.labels)
+        for world in worlds
+        for workload in world.workloads
+    }
+    for row in rows:
+        here = [ends.get(row.source), ends.get(row.destination)]
+        if here == [None, None]:
+            stop("-l: there are too many connections to tell them by pod; choose namespaces with -n")
+        if True in here:
+            yield row
+
+
+def party_name(workload: Workload) -> str:
+    """What a pod or its workload is called as the end of a connection."""
+    kind, name = workload.owner or (workload.kind, workload.name)
+    return f"{workload.namespace}/{name}" if kind == "Pod" else f"{workload.namespace}/{kind}/{name}"
+
+
+def resource_name(item: SourceObject) -> str:
+    """As `kubectl -o name` has it: the kind, its group, and the name."""
+    group = f".{item.group}" if item.group else ""
+    return f"{item.kind.lower()}{group}/{item.name}"
+
+
+def document(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data with the version and the kind that programs go by."""
+    return {"apiVersion": CLI_API_VERSION, "kind": kind, **data}
+
+
 def stop(message: str) -> NoReturn:
     """Could not run: say why, exit code 2."""
     click.echo(f"{click.get_current_context().command_path}: {message}", err=True)
-    raise SystemExit(2)
+    raise SystemExit(Exit.UNANSWERED)
+
+
+def paint(text: str, colour: str) -> str:
+    """In colour; click takes it away where the output is no terminal, and `main` where NO_COLOR is set."""
+    return click.style(text, fg=colour)
 
 
 def say(notes: Iterable[str]) -> None:

@@ -1,20 +1,29 @@
-"""`tenantprofile render`: exactly what the operator would apply, without a cluster."""
+"""`tenantprofile render`: exactly what the operator would apply, with or without a cluster."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 import yaml
 
 from tenantprofile.analysis.world import manifest_of
-from tenantprofile.cli.output import output_option, say, stop
-from tenantprofile.cli.sources import SourceError, read_sources
+from tenantprofile.cli.exits import Exit
+from tenantprofile.cli.options import (
+    Wishes,
+    cluster_options,
+    output_option,
+    reading_options,
+    selector_option,
+    wishes,
+)
+from tenantprofile.cli.output import named, read_files, say, stop, table
+from tenantprofile.cli.sources import SourceError
 from tenantprofile.input.objects import SourceObject
-from tenantprofile.names import API_VERSION, LABEL_NAMESPACE_NAME
+from tenantprofile.names import ANNOTATION_TEMPLATE, API_VERSION, LABEL_NAMESPACE_NAME
 from tenantprofile.planning.desired import ProfilePlan, Refusal
 from tenantprofile.planning.loading import LoadError, load_templates, namespace_facts
 from tenantprofile.planning.profile import Profile, ProfileError, parse_profile
@@ -24,47 +33,56 @@ Manifest = dict[str, Any]
 
 
 @click.command()
+@click.argument("files", nargs=-1, type=click.Path())
 @click.option(
     "--profile",
     "profiles",
     multiple=True,
-    required=True,
-    help="File or folder with TenantProfiles (and PolicyTemplates); - for standard input. Repeatable.",
+    type=click.Path(),
+    help="File or folder with TenantProfiles, as if it were an argument. Repeatable.",
 )
 @click.option(
     "--template",
     "templates",
     multiple=True,
-    help="File or folder with PolicyTemplates that the profiles use. Repeatable.",
+    type=click.Path(),
+    help="File or folder with PolicyTemplates that the profiles use, as if it were an argument. Repeatable.",
 )
-@click.option(
-    "--namespace",
-    "namespaces",
-    multiple=True,
-    required=True,
-    help="A file or folder with Namespaces, or the name of a namespace without labels, for which"
-    " the selectors are not asked. Repeatable.",
-)
-@output_option("yaml", "json")
+@reading_options
+@cluster_options
+@selector_option("namespaces")
+@output_option("yaml", "json", "name", "table", "wide")
 def render(
+    files: tuple[str, ...],
     profiles: tuple[str, ...],
     templates: tuple[str, ...],
-    namespaces: tuple[str, ...],
-    output: Literal["yaml", "json"],
+    kubeconfig: Path | None,
+    context: str | None,
+    output: str,
 ) -> None:
-    """Print the NetworkPolicies that the operator would apply, offline.
+    """Print the NetworkPolicies that the operator would apply; nothing is written.
+
+    FILES are files or folders with TenantProfiles, PolicyTemplates and Namespaces; - is standard input. With
+    --context or --kubeconfig those of a cluster take part: its Namespaces and PolicyTemplates, and its profiles
+    where the files have none. -n NAMESPACE is one of these Namespaces or, if there is none of that name, one
+    without labels, for which the selectors are not asked. Without -n it is done for every Namespace.
 
     Exit code 0 when all are printed, 1 when a policy is refused (the others are printed all the same),
     2 when the input cannot be read. A profile whose own assertions do not hold is refused as a whole.
     An owner reference needs the profile's uid, which a file lacks: it is left out where the file has
     none.
     """
-    objects = _read(*profiles, *templates)
-    known = load_templates(objects, lambda wrong: stop(str(wrong)))
+    given = wishes()
+    names = [name for name in given.namespaces if not _is_file(name)]
+    inputs = (*files, *profiles, *templates, *(name for name in given.namespaces if _is_file(name)))
+    if not named(inputs) and kubeconfig is None and context is None:
+        stop("nothing to render; give files with TenantProfiles, or a cluster with --context")
+    objects = _read(inputs, kubeconfig, context)
+    known = load_templates(objects, lambda wrong: _refuse(wrong, objects))
     plans = [ProfilePlan(profile, known) for profile in _profiles(objects)]
     printed: list[Manifest] = []
     refused = 0
-    for facts, ask in _namespaces(namespaces):
+    for facts, ask in _namespaces(objects, names, given):
         for plan in plans:
             profile = plan.profile
             if ask and not profile.selects(facts.name, facts.labels):
@@ -77,24 +95,60 @@ def render(
                         click.echo(f"{name} in {facts.name}: {item.reason}: {item.message}", err=True)
                 else:
                     printed.append(manifest_of(item, profile, facts.name))
-    if output == "json":
-        click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": printed}, indent=2))
-    elif printed:
-        click.echo(yaml.safe_dump_all(printed, sort_keys=False, explicit_start=True), nl=False)
+    if printed or output == "json":
+        click.echo(_printed(printed, output))
     if not printed and not refused:
         click.echo("nothing is selected: no profile matches any of the namespaces given", err=True)
     if refused:
-        raise SystemExit(1)
+        raise SystemExit(Exit.NO)
 
 
-def _read(*names: str) -> list[SourceObject]:
-    """Every object in files, folders or standard input."""
+def _printed(policies: list[Manifest], output: str) -> str:
+    if output == "json":
+        return json.dumps({"apiVersion": "v1", "kind": "List", "items": policies}, indent=2)
+    if output == "yaml":
+        return str(yaml.safe_dump_all(policies, sort_keys=False, explicit_start=True)).rstrip("\n")
+    if output == "name":
+        return "\n".join(f"networkpolicy.networking.k8s.io/{p['metadata']['name']}" for p in policies)
+    rows = []
+    for policy in policies:
+        metadata = policy["metadata"]
+        row = [metadata["namespace"], metadata["name"], ", ".join(policy["spec"]["policyTypes"])]
+        if output == "wide":
+            row += [metadata["annotations"].get(ANNOTATION_TEMPLATE, "-")]
+        rows.append(row)
+    header = ("namespace", "name", "directions")
+    return table((*header, "template") if output == "wide" else header, rows)
+
+
+def _is_file(name: str) -> bool:
+    """Whether what -n names is a file or a folder with Namespaces, as before -f; no namespace is called so."""
+    return name == "-" or (("." in name or "/" in name) and Path(name).exists())
+
+
+def _read(inputs: tuple[str, ...], kubeconfig: Path | None, context: str | None) -> list[SourceObject]:
+    """Every object in files, folders or standard input, and of the cluster what a profile needs."""
     try:
-        found = read_sources(names)
+        found = read_files(
+            inputs,
+            kubeconfig=kubeconfig,
+            context=context,
+            indispensable=frozenset({"TenantProfile", "PolicyTemplate"}),
+            kinds=frozenset({"Namespace", "TenantProfile", "PolicyTemplate"}),
+        )
     except SourceError as error:
         stop(str(error))
     say(found.notes)
+    if any(item.kind == "TenantProfile" and item.origin.is_file for item in found.objects):
+        return [item for item in found.objects if item.kind != "TenantProfile" or item.origin.is_file]
     return found.objects
+
+
+def _refuse(wrong: LoadError, objects: list[SourceObject]) -> None:
+    """A PolicyTemplate of a file is what was asked about; one of the cluster is told, and its entries are refused."""
+    if wrong.item.origin.is_file:
+        stop(str(wrong))
+    say([f"{wrong}; profiles that use it are refused"])
 
 
 def _profiles(objects: list[SourceObject]) -> list[Profile]:
@@ -107,19 +161,25 @@ def _profiles(objects: list[SourceObject]) -> list[Profile]:
                 place = item.place(error.complaints[0].path)
                 stop(f"{place}: {error}")
     if not parsed:
-        stop(f"no TenantProfile of {API_VERSION} in the files given with --profile")
+        stop(f"no TenantProfile of {API_VERSION} in what was given")
     return parsed
 
 
-def _namespaces(names: tuple[str, ...]) -> Iterable[tuple[NamespaceFacts, bool]]:
-    """Facts, and whether the profiles' selectors are to be asked (not for a bare name)."""
-    for name in names:
-        if not Path(name).exists() and name != "-":
-            yield NamespaceFacts(name, {LABEL_NAMESPACE_NAME: name}, {}), False
-            continue
-        for item in _read(name):
-            if item.kind == "Namespace" and item.api_version == "v1":
-                try:
-                    yield namespace_facts(item), True
-                except LoadError as error:
-                    stop(str(error))
+def _namespaces(
+    objects: list[SourceObject], names: list[str], given: Wishes
+) -> Iterator[tuple[NamespaceFacts, bool]]:
+    """Facts, and whether the profiles' selectors are to be asked (not for a name without an object)."""
+    found: dict[str, NamespaceFacts] = {}
+    for item in objects:
+        if item.kind == "Namespace" and item.api_version == "v1":
+            try:
+                facts = namespace_facts(item)
+            except LoadError as error:
+                stop(str(error))
+            found[facts.name] = facts
+    if not names and not found:
+        stop("no Namespace; name one with -n, or give files or a cluster that hold some")
+    for name in names or list(found):
+        facts = found.get(name) or NamespaceFacts(name, {LABEL_NAMESPACE_NAME: name}, {})
+        if given.selector.matches(facts.labels):
+            yield facts, name in found

@@ -27,8 +27,10 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
 )
 @click.option("--context", help="The context in the kubeconfig file; its current context by default.")
 @click.option(
+    "--operator-namespace",
     "--namespace",
-    envvar=["TENANTPROFILE_RUN_NAMESPACE", "POD_NAMESPACE"],
+    "namespace",
+    envvar=["TENANTPROFILE_RUN_OPERATOR_NAMESPACE", "TENANTPROFILE_RUN_NAMESPACE", "POD_NAMESPACE"],
     default="tenantprofile-system",
     show_default=True,
     help="The operator's own namespace: holds the lease, and is left out of every profile.",

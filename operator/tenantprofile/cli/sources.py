@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-import click
+from typing import Any, Final
 
 from tenantprofile.cli import kustomize
+from tenantprofile.cli.connection import ConnectionFailed, connected, plain
+from tenantprofile.cli.options import cluster_options as cluster_options
+from tenantprofile.cli.progress import working
 from tenantprofile.connectivity.manifests import VERSIONS
 from tenantprofile.connectivity.workloads import TEMPLATES
 from tenantprofile.input.documents import DocumentError
@@ -76,8 +77,6 @@ _MEANT: Final = re.compile(rf"^\s*\"?kind\"?:\s*\"?({'|'.join(KINDS)})\b", re.MU
 _GO_TEMPLATE: Final = re.compile(r"\{\{-?\s*[\w.$\"(]")
 """The beginning of an action (Go documentation, text/template)."""
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 
 class SourceError(Exception):
     """Something that was asked for cannot be read; the message says what, where and why."""
@@ -104,20 +103,6 @@ class Sources:
     """Something that may bear on an answer was not read; the notes say what."""
 
 
-def cluster_options(function: Function) -> Function:
-    """`--kubeconfig` and `--context`, as every command that can read a cluster has them."""
-    function = click.option(
-        "--context",
-        help="Read the cluster of this context, of the kubeconfig file or else of $KUBECONFIG or"
-        " ~/.kube/config.",
-    )(function)
-    return click.option(
-        "--kubeconfig",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Read a cluster, by this kubeconfig file; its current context unless --context names another.",
-    )(function)
-
-
 def read_sources(
     names: Iterable[str],
     *,
@@ -127,6 +112,7 @@ def read_sources(
     extra: bool = False,
     exclude: Iterable[str] = (),
     default_namespace: str = "",
+    kinds: frozenset[str] = frozenset(KINDS),
 ) -> Sources:
     """Everything that was named: files, folders, `-`, and a cluster. Raises SourceError.
 
@@ -134,7 +120,7 @@ def read_sources(
     judged against a cluster before it is applied. indispensable: kinds without which there is no
     answer; a cluster that refuses them is an error, one that refuses others is a note. exclude: patterns of
     files in folders that are passed over. default_namespace: where objects belong that name no namespace.
-    extra: EXTRA, too.
+    kinds: what is read of a cluster. extra: EXTRA, too.
     """
     found = Sources()
     listed = list(dict.fromkeys(names))
@@ -145,7 +131,7 @@ def read_sources(
     _place(found, default_namespace)
     _say_what_was_not_read(found)
     if kubeconfig is not None or context is not None:
-        live = asyncio.run(_read_cluster(kubeconfig, context, indispensable, extra))
+        live = asyncio.run(_read_cluster(kubeconfig, context, indispensable, kinds, extra))
         own = {_identity(item) for item in found.objects}
         replaced = [item for item in live.objects if _identity(item) in own]
         notes = [*found.notes, *live.notes]
@@ -320,21 +306,23 @@ def _objects(text: str, source: str, found: Sources, *, lenient: bool = False) -
 
 
 async def _read_cluster(
-    kubeconfig: Path | None, context: str | None, indispensable: frozenset[str], extra: bool = False
+    kubeconfig: Path | None,
+    context: str | None,
+    indispensable: frozenset[str],
+    only: frozenset[str],
+    extra: bool = False,
 ) -> Sources:
-    # Imported here: most uses need no cluster, and the client takes a third of a second to load.
-    from tenantprofile.cluster.api import Api
-    from tenantprofile.cluster.credentials import Credentials, CredentialsError
-
-    try:
-        credentials = await Credentials.load(kubeconfig, context)
-    except CredentialsError as error:
-        raise SourceError(str(error)) from error
+    kinds = [kind for kind in (*KINDS, *(EXTRA if extra else ())) if kind in only or kind in EXTRA]
     source = f"cluster {context}" if context else "cluster"
-    found = Sources(cluster=credentials.server)
-    async with Api(credentials) as api:
-        kinds = {**KINDS, **(EXTRA if extra else {})}
-        lists = await asyncio.gather(*(_list(api, kind, source, indispensable) for kind in kinds))
+    try:
+        async with connected(kubeconfig, context) as (api, credentials):
+            found = Sources(cluster=credentials.server)
+            with working(f"reading {credentials.server}", len(kinds)) as done:
+                lists = await asyncio.gather(
+                    *(_list(api, credentials, kind, source, indispensable, done) for kind in kinds)
+                )
+    except ConnectionFailed as error:
+        raise SourceError(str(error)) from error
     for kind, (items, complaint) in zip(kinds, lists, strict=True):
         found.objects.extend(items)
         if complaint:
@@ -344,7 +332,12 @@ async def _read_cluster(
 
 
 async def _list(
-    api: Any, kind: str, source: str, indispensable: frozenset[str]
+    api: Any,
+    credentials: Any,
+    kind: str,
+    source: str,
+    indispensable: frozenset[str],
+    done: Callable[[], None],
 ) -> tuple[list[SourceObject], str]:
     """All objects of a kind, or why they could not be read."""
     from tenantprofile.cluster.api import ApiError, Gone
@@ -363,11 +356,16 @@ async def _list(
             continue  # the list took longer than its snapshot was kept
         except ApiError as error:
             if error.status == 404 and (version == API_VERSION or kind in EXTRA):
+                done()
                 return [], ""  # its CRD is not installed there, so there is nothing of the kind
-            message = f"{plural} of the {source} cannot be listed: {error}"
+            if error.status == 0:
+                raise SourceError(plain(error, credentials)) from error
+            message = f"{plural} of the {source} cannot be listed: {plain(error, credentials)}"
             if error.status not in (401, 403, 404) or kind in indispensable:
                 raise SourceError(message) from error
+            done()
             return [], f"{message}; what follows leaves them out"
+        done()
         return found, ""
     raise SourceError(f"{plural} of the {source} cannot be listed: the list expires before it ends")
 

@@ -15,8 +15,10 @@ from tenantprofile.analysis.world import InputError
 from tenantprofile.cli.output import (
     counted,
     data_text,
+    document,
     markdown_table,
     output_option,
+    paint,
     read_world,
     say,
     settings_of,
@@ -24,13 +26,14 @@ from tenantprofile.cli.output import (
     world_options,
 )
 
+_COLOURS = {"passed": "green", "skipped": "yellow"}
 _SIGNS = {"passed": "PASS", "failed": "FAIL", "error": "ERROR", "skipped": "SKIP"}
 
 
 @click.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=click.Path())
 @world_options
-@output_option("table", "json", "yaml", "markdown", "junit")
+@output_option("table", "wide", "json", "yaml", "name", "markdown", "junit")
 def test(
     files: tuple[str, ...], kubeconfig: Path | None, context: str | None, plugin: str, output: str
 ) -> None:
@@ -66,16 +69,18 @@ def _printed(outcomes: Sequence[Outcome], form: str) -> str:
     if form in ("json", "yaml"):
         data: dict[str, Any] = {"assertions": [outcome.data() for outcome in outcomes]}
         data["totals"] = {status: totals[status] for status in _SIGNS}  # type: ignore[index]
-        return data_text(data, form)
+        return data_text(document("TestReport", data), form)
+    if form == "name":
+        return "\n".join(outcome.assertion.name for outcome in outcomes)
     if form == "markdown":
         rows = [
             (_SIGNS[o.result.status], o.assertion.name, o.suite, "<br>".join(_explained(o))) for o in outcomes
         ]
         return markdown_table(("Result", "Assertion", "From", "Why"), rows)
-    return "\n".join([*_lines(outcomes), _summary(totals)])
+    return "\n".join([*_lines(outcomes, wide=form == "wide"), _summary(totals)])
 
 
-def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _lines(outcomes: Sequence[Outcome], *, wide: bool = False) -> Iterator[str]:
     suite = ""
     for outcome in outcomes:
         if outcome.suite != suite:
@@ -83,7 +88,10 @@ def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
             yield suite
         result = outcome.result
         count = f"  ({counted(result.checked, outcome.unit)})" if result.status == "passed" else ""
-        yield f"  {_SIGNS[result.status]:<5} {outcome.assertion.name}{count}"
+        sign = paint(f"{_SIGNS[result.status]:<5}", _COLOURS.get(result.status, "red"))
+        yield f"  {sign} {outcome.assertion.name}{count}"
+        if wide and result.status == "passed":
+            yield f"        {outcome.place}: {outcome.assertion}"
         for line in _explained(outcome):
             yield f"        {line}"
 

@@ -12,13 +12,14 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
 import kopf
+import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, incluster_config, load_incluster_config, load_kube_config
 
@@ -76,6 +77,11 @@ class Credentials:
         return credentials
 
     @property
+    def user(self) -> str:
+        """Who asks, as far as it is known here: the kubeconfig's user, or the pod's service account."""
+        return str(getattr(self._configuration, "user_name", "") or "the service account of this pod")
+
+    @property
     def server(self) -> str:
         """The base URL, without a slash at the end."""
         return str(self._configuration.host).rstrip("/")
@@ -128,7 +134,9 @@ class Credentials:
     def _signature(self) -> tuple[object, ...]:
         """What shows that a file was written or replaced."""
         settings = self._configuration
-        paths = [self._kubeconfig, settings.ssl_ca_cert, settings.cert_file, settings.key_file]
+        paths = [settings.ssl_ca_cert, settings.cert_file, settings.key_file]
+        if self._kubeconfig is not None:
+            paths += _files_of(self._kubeconfig)
         if self._in_cluster:
             paths.append(incluster_config.SERVICE_TOKEN_FILENAME)
         paths += getattr(settings, "token_files", ())
@@ -149,6 +157,24 @@ class Credentials:
         )
 
 
+def default_kubeconfig() -> Path:
+    """What kubectl reads: $KUBECONFIG, which may be a list of files, or the file in the home folder."""
+    return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The files of a list as $KUBECONFIG has it; kubectl passes over those that do not exist."""
+    return [Path(name).expanduser() for name in str(path).split(os.pathsep) if name]
+
+
+def _current_context(files: Iterable[Path]) -> str | None:
+    for file in files:
+        found = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        if isinstance(found, Mapping) and found.get("current-context"):
+            return str(found["current-context"])
+    return None
+
+
 async def _read(kubeconfig: Path | None, context: str | None) -> tuple[Any, Path | None]:
     configuration = Configuration()
     if kubeconfig is None and context is None:
@@ -159,18 +185,35 @@ async def _read(kubeconfig: Path | None, context: str | None) -> tuple[Any, Path
         except (ConfigException, OSError, ValueError) as error:
             raise CredentialsError(f"no usable service account in this pod: {error}") from error
         return configuration, None
-    path = kubeconfig or Path(os.environ.get("KUBECONFIG", Path.home() / ".kube" / "config"))
+    path = kubeconfig or default_kubeconfig()
+    files = [name for name in _files_of(path) if name.exists()]
+    if not files:
+        raise CredentialsError(f"there is no kubeconfig file {path}")
     try:
-        loader = await load_kube_config(str(path), context=context, client_configuration=configuration)
-    except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+        # Of several files the first that names a current context decides; the package takes the last.
+        chosen = context or (_current_context(files) if len(files) > 1 else None)
+        loader = await load_kube_config(str(path), context=chosen, client_configuration=configuration)
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         wanted = f" context {context!r} of" if context else ""
         raise CredentialsError(f"cannot use{wanted} {path}: {error}") from error
     user = loader._user
     if user and "exec" in user and not (configuration.api_key or configuration.cert_file):
         # The package logs what went wrong, and would go on as system:anonymous, which never gets a 401.
         raise CredentialsError(f"cannot use {path}: {user['exec']['command']} gave no credentials")
-    configuration.token_files = [path.parent / user["tokenFile"]] if user and "tokenFile" in user else []
+    configuration.user_name = _name_of_user(loader)
+    configuration.token_files = (
+        [Path(user.path or path).parent / user["tokenFile"]] if user and "tokenFile" in user else []
+    )
     return configuration, path
+
+
+def _name_of_user(loader: Any) -> str:
+    active = loader._current_context
+    return (
+        f"user {active['context']['user']!r} of context {active['name']!r}"
+        if "user" in active["context"]
+        else ""
+    )
 
 
 async def _identity(settings: Any, before: Identity | None) -> Identity:

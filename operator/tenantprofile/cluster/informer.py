@@ -143,6 +143,8 @@ class Informer(Generic[T]):
             version, pause = None, settings.NOT_SERVED_PAUSE
         else:
             text, pause = f"{self.kind} cannot be followed: {error}", 0.0
+            if version is not None:
+                version = str(self._position)  # what a broken watch has brought needs no second telling
         if text != self._error:
             logger.warning("%s", text)
         self._error = text
@@ -164,10 +166,10 @@ class Informer(Generic[T]):
         try:
             await self._list(resync=True)
         except WentBack:
-            self._go_back()
+            self.read_anew()
 
-    def _go_back(self) -> None:
-        """Make the watch end, if one is open, and everything be read anew."""
+    def read_anew(self) -> None:
+        """The API server went back to an older state: end the watch, if one is open, and read everything anew."""
         self._back = True
         if self._interrupt is not None:
             self._interrupt.reschedule(asyncio.get_running_loop().time())
@@ -299,7 +301,7 @@ class Informer(Generic[T]):
             try:
                 await self._check_version()
             except WentBack:
-                self._go_back()
+                self.read_anew()
             except ApiError:
                 pass  # the watch tells
 

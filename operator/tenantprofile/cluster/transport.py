@@ -19,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from tenantprofile.cluster.credentials import Credentials, Identity
+from tenantprofile.cluster.words import why_unreachable
 from tenantprofile.names import FIELD_MANAGER
 
 CONNECT: Final = 10.0
@@ -31,7 +32,14 @@ is about 4 MB. Parsed it takes several times as much memory."""
 
 
 class TransportError(Exception):
-    """There is no answer; the message says why. Whether the request took effect is unknown."""
+    """There is no answer; the message says why. Whether the request took effect is unknown.
+
+    why: the message without the request, for whoever asked for something larger.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why or message
 
 
 class AnswerTooLargeError(TransportError):
@@ -111,7 +119,8 @@ class AiohttpTransport:
                     answer, _ = await self._answer(method, path, body, headers, control)
                 return answer
         except TimeoutError as error:
-            raise TransportError(f"{method} {path}: no answer within {timeout:.0f} s") from error
+            why = f"{self._credentials.server} did not answer within {timeout:.0f} s"
+            raise TransportError(f"{method} {path}: no answer within {timeout:.0f} s", why) from error
 
     async def _answer(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], control: bool
@@ -127,7 +136,8 @@ class AiohttpTransport:
             if _concerns_certificates(error):
                 # For the next attempt; this one has had its time.
                 await self._credentials.renew(identity)
-            raise TransportError(f"{method} {path}: {_words(error)}") from error
+            why = why_unreachable(error, identity.server)
+            raise TransportError(f"{method} {path}: {why}", why) from error
 
     @asynccontextmanager
     async def stream(self, path: str, *, headers: Mapping[str, str], silence: float) -> AsyncIterator[Stream]:
@@ -145,7 +155,8 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             if _concerns_certificates(error):
                 await self._credentials.renew(identity)
-            raise TransportError(f"GET {path}: {_words(error)}") from error
+            why = why_unreachable(error, identity.server)
+            raise TransportError(f"GET {path}: {why}", why) from error
 
     def _session(self, identity: Identity, control: bool) -> _Session:
         known = self._sessions.get(control)
@@ -244,7 +255,3 @@ def _concerns_certificates(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -177,7 +177,8 @@ class Controller:
                 for record in (before, after)
             ):
                 self._status_writer.touch(profile.name)
-        if self._state.complete:
+        # One that is gone is counted no more, also if a restored etcd took it.
+        if self._state.complete or after is None:
             if after is not None:
                 self._metrics.waits(name, "new")
             self._status_writer.pending(name)
@@ -306,6 +307,11 @@ class Controller:
                 await pace.step()
 
     # --- comparing everything ---
+
+    def read_anew(self) -> None:
+        """The API server is known to have gone back to an older state."""
+        for informer in self.informers:
+            informer.read_anew()
 
     def _restored(self) -> None:
         """The API server went back to an older state: nothing is certain until everything has been read anew."""

@@ -113,6 +113,7 @@ class _Operator:
             identity=settings.identity,
             changed=self._leading_changed,
             clock=clock,
+            went_back=self._controller.read_anew,
         )
         self._leads = not settings.leader_election
         self._has_ledger = False

@@ -9,7 +9,7 @@ namespaces, because the namespace stands in the request's path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from json import dumps, loads
 from typing import Any, Final, Protocol
@@ -21,6 +21,7 @@ from tenantprofile.names import (
     ANNOTATION_PURPOSE,
     ANNOTATION_SEAL,
     ANNOTATION_TEMPLATE,
+    LABEL_COMPLETE,
     LABEL_MANAGED_BY,
     LABEL_NAMESPACE_NAME,
     LABEL_POLICY,
@@ -56,12 +57,19 @@ class DesiredPolicy:
 
     name: str
     profile: str
+    profile_uid: str
     entry: str
     digest: str
     closes: bool
     """Allows nothing in any direction: written after, and removed before, the policies that allow."""
     _before: bytes
     _after: bytes
+    marked: bool = False
+    """Carries the mark of a complete baseline; see `planning.baseline`."""
+
+    def with_mark(self, marked: bool = True) -> DesiredPolicy:
+        """The same policy with or without the mark, which counts in its digest like every label of the operator's."""
+        return self if self.marked == marked else _with_mark(self, marked)
 
     def body(self, seal: str = "", resource_version: str | None = None) -> bytes:
         """The request body; with the version it is based on, where it replaces an object."""
@@ -78,12 +86,40 @@ class DesiredPolicy:
         more = {"resourceVersion": resource_version, "annotations": {ANNOTATION_SEAL: seal} if seal else None}
         return protobuf.policy(metadata + protobuf.metadata(more), spec)
 
+    def stored(self) -> dict[str, Any]:
+        """All of it as a JSON object, for `from_stored`."""
+        raw = asdict(self)
+        return {name.strip("_"): v.decode() if isinstance(v, bytes) else v for name, v in raw.items()}
+
+    @classmethod
+    def from_stored(cls, raw: Mapping[str, Any]) -> DesiredPolicy:
+        """What `stored` gave. Raises KeyError and TypeError."""
+        return cls(
+            **{name: str(raw[name]) for name in ("name", "profile", "profile_uid", "entry", "digest")},
+            closes=bool(raw["closes"]),
+            _before=str(raw["before"]).encode(),
+            _after=str(raw["after"]).encode(),
+            marked=bool(raw.get("marked")),
+        )
+
     def manifest(self, namespace: str) -> dict[str, Any]:
         """The object as a mapping, for people and for merging into an object that others annotate."""
         manifest: dict[str, Any] = loads(self.body())
         metadata = manifest["metadata"]
         manifest["metadata"] = {"name": metadata.pop("name"), "namespace": namespace, **metadata}
         return manifest
+
+
+@lru_cache(maxsize=1024)
+def _with_mark(policy: DesiredPolicy, marked: bool) -> DesiredPolicy:
+    manifest = loads(policy.body())
+    metadata = manifest["metadata"]
+    labels = {key: value for key, value in metadata["labels"].items() if key != LABEL_COMPLETE}
+    annotations = {key: value for key, value in metadata["annotations"].items() if key != ANNOTATION_APPLIED}
+    if marked:
+        labels[LABEL_COMPLETE] = "true"
+    owner = policy.profile, policy.profile_uid, policy.entry, policy.name
+    return _made(*owner, labels, annotations, manifest["spec"])
 
 
 @lru_cache(maxsize=256)
@@ -426,11 +462,24 @@ def _policy(
         annotations[ANNOTATION_PURPOSE] = purpose
     if entry.owner:
         annotations[ANNOTATION_OWNER] = entry.owner
+    name = profile.object_name(entry.name)
+    return _made(profile.name, profile.uid, entry.name, name, labels, annotations, spec)
+
+
+def _made(
+    profile: str,
+    profile_uid: str,
+    entry: str,
+    name: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    spec: Mapping[str, Any],
+) -> DesiredPolicy:
     # No owner reference: garbage collection would act on it before the operator could hear that the profile retains
     # its policies, when the CRD is deleted, and when a backup brings the profile back under another uid.
     digest = observed.digest(labels, annotations, [], spec)
     metadata: dict[str, Any] = {
-        "name": profile.object_name(entry.name),
+        "name": name,
         "labels": labels,
         "annotations": {**annotations, ANNOTATION_APPLIED: digest},
     }
@@ -445,11 +494,13 @@ def _policy(
         + "}"
     )
     return DesiredPolicy(
-        name=metadata["name"],
-        profile=profile.name,
-        entry=entry.name,
+        name=name,
+        profile=profile,
+        profile_uid=profile_uid,
+        entry=entry,
         digest=digest,
         closes=observed.closes(spec),
         _before=before.encode(),
         _after=after.encode(),
+        marked=LABEL_COMPLETE in labels,
     )

@@ -51,7 +51,8 @@ def test_a_namespace_with_all_policies_is_protected() -> None:
 )
 def test_the_label_or_field_that_leaves_it_out_is_named(labels: dict[str, str], spec: Any, why: str) -> None:
     found = asked(labels, **spec)
-    assert found.state == "not selected"
+    assert found.state == ("excluded" if spec else "not selected")
+    assert found.next
     assert found.why[0].startswith(why)
 
 

@@ -207,7 +207,13 @@ def test_help_tells_the_exit_codes_and_every_option(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-f", "x.png"], ["-f", "x"], ["-f", "x.svg", "-o", "dot"], ["-f", "x.pdf", "-o", "svg"]]
+    "arguments",
+    [
+        ["--file", "x.png"],
+        ["--file", "x"],
+        ["--file", "x.svg", "-o", "dot"],
+        ["--file", "x.pdf", "-o", "svg"],
+    ],
 )
 def test_a_picture_is_not_written_under_an_ending_that_it_has_not(
     arguments: list[str], tmp_path: Path

@@ -34,7 +34,7 @@ def asked(*groups: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("file", "groups"),
-    [("operator.txt", ("",)), ("build.txt", ("build",)), ("dev.txt", ("", "build", "dev"))],
+    [("operator.txt", ("",)), ("build.txt", ("build",)), ("dev.txt", ("", "build", "docs", "dev"))],
 )
 def test_what_pyproject_asks_for_is_locked(file: str, groups: tuple[str, ...]) -> None:
     versions = locked(file)

@@ -40,7 +40,7 @@ def test_each_form_goes_to_standard_output(world, form, beginning):
     [("x.html", "<!doctype"), ("x.gv", "digraph"), ("x.mmd", "flow"), ("x.svg", "<svg")],
 )
 def test_the_name_of_the_file_decides_the_form(world, tmp_path, name, beginning):
-    done = graph(world, "-f", tmp_path / name)
+    done = graph(world, "--file", tmp_path / name)
     assert (done.exit_code, done.stdout) == (0, "")
     assert (tmp_path / name).read_text(encoding="utf-8").startswith(beginning)
 
@@ -74,7 +74,7 @@ def test_nothing_to_read_is_refused():
 
 
 def test_a_file_that_cannot_be_written_is_told(world, tmp_path):
-    done = graph(world, "-f", tmp_path / "missing" / "x.svg")
+    done = graph(world, "--file", tmp_path / "missing" / "x.svg")
     assert done.exit_code == 2
     assert "No such file" in done.stderr
 
