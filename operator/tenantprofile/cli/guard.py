@@ -170,8 +170,8 @@ def status_command(
 @click.option(
     "--purge",
     is_flag=True,
-    help="Delete the pod gate's policy, too. Installed again, the gate then works only after a restart of every API"
-    " server; the policy alone judges nothing.",
+    help="Delete what the pod gate leaves behind, too: a policy and a binding for no namespace. Installed again, the"
+    " gate then works only after a restart of every API server.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Delete nothing; the API server checks the requests all the same."
