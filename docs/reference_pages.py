@@ -167,7 +167,7 @@ def metrics() -> list[tuple[str, str, str, str]]:
     counts.repaired("changed", "kubectl-edit")
     counts.changed("created")
     counts.refused(403, "Forbidden")
-    counts.requested("GET", 200, 0.01)
+    counts.requested("GET", "/api", 200, 0.01)
     tally = Tally(Drift())
     tally.put("a", Outcome(1, 0, (Problem("a", "default-deny", "Conflict", "taken"),)))
     counts.registry.register(

@@ -70,6 +70,8 @@ RENEW_DEADLINE: Final = 10.0
 RETRY_PERIOD: Final = 2.0
 """Seconds; the defaults of client-go's leader election."""
 
+GAP: Final = LEASE_DURATION + RETRY_PERIOD
+"""Seconds that nobody leads at most, from the last renewal to the takeover by a standby."""
 LEASE_UNREACHABLE: Final = 20.0
 """Seconds without an answer about the lease after which readiness fails: longer than an API server's restart."""
 

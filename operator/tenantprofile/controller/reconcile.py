@@ -27,6 +27,7 @@ from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, ProfileRecord, State
 from tenantprofile.controller.status_writer import StatusWriter
+from tenantprofile.controller.tracing import Tracing
 from tenantprofile.planning.baseline import Baseline
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal, Renderer
 from tenantprofile.planning.drift import change, last_manager
@@ -72,6 +73,7 @@ class Reconciler:
         status_writer: StatusWriter,
         events: EventRecorder,
         metrics: Metrics,
+        tracing: Tracing,
         clock: Callable[[], float],
     ) -> None:
         self._api = api
@@ -81,6 +83,7 @@ class Reconciler:
         self._seal = seal
         self._renderer = renderer
         self._status_writer = status_writer
+        self._tracing = tracing
         self._clock = clock
         self._contention = Contention()
         self._short_of_quota: set[str] = set()
@@ -123,12 +126,13 @@ class Reconciler:
             return self._leave(run, record)
         self._status_writer.begins(namespace)
         plans = self._state.plans(record.facts)
-        for profile_plan in plans:
-            await profile_plan.prepare(self._renderer, record.facts)
-        found = self._policies.in_namespace(namespace)
-        owned = self._owned(record, found)
-        if plans or found or owned:
-            demand = self._demand(run, record, plans, found)
+        with self._tracing.step("render"):
+            for profile_plan in plans:
+                await profile_plan.prepare(self._renderer, record.facts)
+            found = self._policies.in_namespace(namespace)
+            owned = self._owned(record, found)
+            demand = self._demand(run, record, plans, found) if plans or found or owned else None
+        if demand is not None:
             steps = plan(
                 demand.wanted,
                 found,
