@@ -9,7 +9,7 @@ comma := ,
 DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock audit sbom system-packages demo test lint types layers docs site release unit cluster chaos-bounded chaos packets-bounded packets browser bench bench-guard nightly clean
+.PHONY: help install lock audit sbom system-packages demo test lint types layers docs site release unit cluster attacks chaos-bounded chaos packets-bounded packets browser bench bench-guard nightly clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -72,7 +72,11 @@ unit: $(STAMP) ## The pure core, and its oracles
 	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/model tests/conformance
 
 cluster: $(STAMP) ## Everything against a real API server
-	@$(BIN)/python -m pytest -m 'not slow' tests/cluster tests/guard
+	@$(BIN)/python -m pytest -m 'not slow' tests/cluster tests/guard tests/attacks
+
+attacks: $(STAMP) ## Every attempt of docs/security.md, with and without the guard; records what came of it
+	@TENANTPROFILE_ATTACKS=record $(BIN)/python -m pytest tests/attacks
+	@PYTHONPATH=dev:tests:operator $(BIN)/python -m attacks.table
 
 chaos-bounded: $(STAMP)
 	@$(BIN)/python -m pytest -m 'not slow' tests/chaos

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 import guardinstall
 from actors import acting
-from attacks.attempts import Attempt
+from attacks.attempts import ATTEMPTS, Attempt
 from attacks.scene import BASELINE, Scene, scene, set_up
+from attacks.table import RESULTS
 from client import NAMESPACES, Client, Refused, eventually, policies_of
 from controlplane import ControlPlane
 from operatorprocess import OperatorProcess, install
+
+
+@dataclass
+class Record:
+    """What a run saw; TENANTPROFILE_ATTACKS=record keeps it in results.json, if it is everything."""
+
+    outcomes: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    neighbours: list[dict[str, Any]] = field(default_factory=list)
+
+    def outcome(self, attempt: Attempt, guarded: bool, outcome: str) -> None:
+        seen = self.outcomes.setdefault((attempt.actor, attempt.what), {})
+        seen["guarded" if guarded else "without"] = outcome
+
+    def write(self) -> None:
+        lines = [
+            {"actor": a.actor, "attempt": a.what, **self.outcomes.get((a.actor, a.what), {})}
+            for a in ATTEMPTS
+        ]
+        lacking = [line for line in lines if len(line) < 4]
+        assert not lacking, f"not recorded, because these were not tried or failed: {lacking}"
+        assert self.neighbours, "not recorded, because the neighbour's times were not taken"
+        content = {"attempts": lines, "neighbours": self.neighbours}
+        RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+@pytest.fixture(scope="session")
+def record() -> Iterator[Record]:
+    found = Record()
+    yield found
+    if os.environ.get("TENANTPROFILE_ATTACKS") == "record":
+        found.write()
 
 
 @pytest.fixture(scope="session")

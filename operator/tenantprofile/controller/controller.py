@@ -268,7 +268,11 @@ class Controller:
         previous = before.plan if before is not None else None
         if record.profile is not None:
             record.plan = ProfilePlan(
-                record.profile, self._state.usable_templates(), previous, self._state.unusable_templates()
+                record.profile,
+                self._state.usable_templates(),
+                previous,
+                self._state.unusable_templates(),
+                in_place=False,
             )
         self._status_writer.renew(record.name)
         for plan in (previous, record.plan):

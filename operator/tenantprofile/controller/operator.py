@@ -193,6 +193,7 @@ class _Operator:
             self._controller.learn_kinds(),
             self._events.run(),
             self._status_writer.run(self._may_write.is_set),
+            self._status_writer.run_templates(self._may_write.is_set),
             self._ledger.run(self._may_write.is_set),
             self._open_or_close(),
             *(self._work(Priority.LOW) for _ in range(self._settings.workers)),

@@ -129,6 +129,7 @@ class Reconciler:
         with self._tracing.step("render"):
             for profile_plan in plans:
                 await profile_plan.prepare(self._renderer, record.facts)
+            prepared = {*plans, *await self._prepared(record)}
             found = self._policies.in_namespace(namespace)
             owned = self._owned(record, found)
             demand = self._demand(run, record, plans, found) if plans or found or owned else None
@@ -137,7 +138,7 @@ class Reconciler:
                 demand.wanted,
                 found,
                 owned=owned,
-                removable=self._removable(owned, demand.unclean),
+                removable=self._removable(owned, demand.unclean, prepared),
                 kept_names=demand.kept,
                 lost=self._lost(namespace, owned, found),
                 written={name: policy.digest for name, policy in self._written(namespace).items()},
@@ -268,7 +269,19 @@ class Reconciler:
         seen = self._pending.lost(namespace)
         return {name: seen.get(name, "") for name in owned if name not in found}
 
-    def _removable(self, owned: Owned, unclean: set[str]) -> set[str]:
+    async def _prepared(self, record: NamespaceRecord) -> set[ProfilePlan]:
+        """The plans of profiles that have left policies in a namespace; whether these may go depends on them."""
+        names = (*self._ledger.owned(record.uid), *self._policies.in_namespace(record.facts.name))
+        prepared = set()
+        for name in {name.rpartition(".")[0] for name in names}:
+            profile = self._state.profiles.get(name)
+            if profile is not None and profile.plan is not None:
+                left = profile.plan
+                await left.prepare(self._renderer)
+                prepared.add(left)
+        return prepared
+
+    def _removable(self, owned: Owned, unclean: set[str], prepared: set[ProfilePlan]) -> set[str]:
         """Names of ours that may go from a namespace if nothing wants them."""
         removable: set[str] = set()
         if not self._state.complete:
@@ -283,6 +296,8 @@ class Reconciler:
                 record.profile is not None
                 and record.error is None
                 and record.plan is not None
+                # One that is newer brings the namespace here again.
+                and record.plan in prepared
                 and not record.plan.refusals
                 and not record.profile.suspend
                 and not record.terminating

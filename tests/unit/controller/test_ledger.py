@@ -177,7 +177,9 @@ def test_the_seal_of_a_policy_with_the_mark_proves_ownership_and_the_mark() -> N
 
 def desired(name: str, size: int = 10) -> DesiredPolicy:
     profile, _, entry = name.rpartition(".")
-    return DesiredPolicy(name, profile, "uid-of-p", entry, "0" * 24, True, b"before", b"x" * size)
+    metadata = {"name": name, "labels": {"a": "b"}, "annotations": {"long": "x" * size}}
+    owner = {"profile": profile, "profileUid": "uid-of-p", "entry": entry}
+    return DesiredPolicy.from_stored({**owner, "metadata": metadata, "spec": {"podSelector": {}}})
 
 
 @given(st.dictionaries(uids, st.sets(st.sampled_from(["p.a", "p.b"]), min_size=1), max_size=10))
