@@ -40,6 +40,7 @@ def verdicts(
     return {verdict.part: verdict for verdict in judge(answers, reports, **facts)}
 
 
+POLICY_NAME = "profile-membership.tenantprofile.dev"
 MEMBERSHIP = "take a namespace out of its profile"
 POD = "create a pod where the baseline is not complete"
 OWN = "create a policy of one's own"
@@ -54,11 +55,8 @@ OWN = "create a policy of one's own"
         (Answer(500, "Internal error"), "unknown"),
         (Answer(200, ""), "admitted"),
         (Answer(404, "not found"), "absent"),
-        (
-            Answer(200, "", ["299 - \"Validation failed for ValidatingAdmissionPolicy 'profile-membership.tenantprofile.dev'\""]),
-            "warned",
-        ),
-        (Answer(200, "", ["299 - \"unknown field\""]), "admitted"),
+        (Answer(200, "", [f"299 - Validation failed for ValidatingAdmissionPolicy '{POLICY_NAME}'"]), "warned"),
+        (Answer(200, "", ["299 - unknown field"]), "admitted"),
     ],
 )  # fmt: skip
 def test_a_refusal_counts_only_from_the_policy_that_it_should_come_from(
