@@ -18,4 +18,5 @@ def test_it_measures_both_requests_at_each_number_of_profiles() -> None:
     for figure in figures:
         assert len(figure.without) == len(figure.guarded) == 20
         assert figure.ratio > 0
+        assert figure.cpu_guarded >= 0
     assert len(table(figures).splitlines()) == 2 + len(figures)
