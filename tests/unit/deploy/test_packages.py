@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tenantprofile.guard.manifests import PARTS
+
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TEMPLATES = {path.name for path in (ROOT / "templates").glob("*.j2")}
@@ -136,4 +138,18 @@ def test_the_sdist_has_the_sources_and_nothing_of_the_tests(built: dict[str, Pat
     assert {f"templates/{name}" for name in TEMPLATES} <= names
     assert {f"crds/{name}" for name in CRDS} <= names
     assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"} <= names
-    assert not [name for name in names if name.startswith(("tests", "docs", "dev", "deploy"))]
+    assert not [name for name in names if name.startswith(("tests", "docs", "dev/"))]
+    # Of deploy, what the package brings along.
+    deploy = {name for name in names if name.startswith("deploy/")}
+    assert {f"deploy/components/guard/{part}/policies.yaml" for part in PARTS} <= deploy
+    assert all(name.startswith(("deploy/components/guard/", "deploy/static/")) for name in deploy)
+
+
+def test_the_wheel_has_the_guard(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built["wheel"]) as archive:
+        names = set(archive.namelist())
+    for part in PARTS:
+        for file in ("policies.yaml", "bindings.yaml"):
+            assert f"tenantprofile/builtin/guard/{part}/{file}" in names
+    assert "tenantprofile/builtin/guard/kustomization.yaml" in names
+    assert "tenantprofile/builtin/static/self-protection/policies.yaml" in names
