@@ -25,9 +25,9 @@ from typing import Any, Final
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from connectivity import cluster
+from benchmarks.connectivity import cluster
 
 FORMS: Final = ("yaml", "list", "json", "lines")
 

@@ -60,7 +60,7 @@ def connections(
     rows is fixed: by source and then destination, each by namespace, kind and name, addresses last. Where
     there would be millions of rows, each stands for a group that is alike, with its number.
 
-    Exit code 0, or 2 when the input cannot be read.
+    Exit code 0, or 2 when the input cannot be read or holds no pod or workload.
     """
     reading = read_world(files, kubeconfig, context)
     assembly = reading.assembly
@@ -72,7 +72,7 @@ def connections(
     rows = iter(ways[by](assembly, blocked=blocked, settings=settings_of(plugin), only=only))
     say(reading.notes)
     if not assembly.world.workloads:
-        say(["no pods or workloads were given, so there is nothing between which connections could be"])
+        stop("no pod or workload in the input, so there is nothing between which connections could be")
     if output in ("json", "yaml"):
         click.echo(data_text({"connections": [row.data() for row in rows]}, output))
     else:

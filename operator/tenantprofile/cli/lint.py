@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import click
 
 from tenantprofile import __version__
-from tenantprofile.cli.output import data_text, read_files, reading_options, stop
+from tenantprofile.cli.output import data_text, read_files, reading_options, say, stop
 from tenantprofile.cli.sources import SourceError, Sources, cluster_options
 from tenantprofile.linting.catalogue import SEVERITIES, UnknownRuleError, choose
 from tenantprofile.linting.data import as_data, rules_as_data
@@ -76,7 +77,7 @@ def lint(
     several with commas or by repeating the option.
 
     Exit code 0 when nothing of the --fail-on severity or worse is found, 1 when there is, 2 when lint
-    could not run.
+    could not run or there is nothing to judge.
     """
     try:
         chosen = choose(_names(select), _names(enable), _names(disable))
@@ -95,8 +96,9 @@ def lint(
         stop(str(error))
     day = today or datetime.now(UTC).date().isoformat()
     result = judge(sources.objects, day, chosen, complete or bool(sources.cluster), operator_namespace)
-    for note in _notes(sources, result):
-        click.echo(f"note: {note}", err=True)
+    say(sources.notes)
+    if not result.judged and not result.findings and not result.waived:
+        stop(f"there is nothing to judge: {_nothing(sources)}")
     click.echo(_printed(result, output, show_waived))
     if fail_on != "never" and result.reaches(fail_on):
         raise SystemExit(1)
@@ -106,9 +108,14 @@ def _names(given: tuple[str, ...]) -> list[str]:
     return [name.strip() for names in given for name in names.split(",") if name.strip()]
 
 
-def _notes(sources: Sources, result: Result) -> list[str]:
-    nothing = "no NetworkPolicy, TenantProfile or PolicyTemplate in the input"
-    return [*sources.notes, *([] if result.judged else [nothing])]
+def _nothing(sources: Sources) -> str:
+    """Why there is nothing to judge, with what there is instead."""
+    kinds = Counter(item.kind for item in sources.objects)
+    there = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(5))
+    return (
+        "no NetworkPolicy, TenantProfile or PolicyTemplate in the input, which holds"
+        f" {there or 'no Kubernetes object'}{', …' if len(kinds) > 5 else ''}"
+    )
 
 
 def _printed(result: Result, output: Output, show_waived: bool) -> str:

@@ -296,7 +296,7 @@ class Reader:
             if depth == 1 and self._in_items:
                 mark = event.start_mark
                 self._items.extend((mark.index, self._end, mark.line + 1, mark.column + 1))
-        self._end = event.end_mark.index
+        self._end = _index(event.end_mark)
         return items
 
     def _mapping(self, path: Path | None, depth: int) -> dict[str, Any]:
@@ -328,7 +328,7 @@ class Reader:
             if inside is not None:
                 self._positions[inside] = (line, column)
             mapping[key] = value
-        self._end = event.end_mark.index
+        self._end = _index(event.end_mark)
         for key, value in merged.items():
             mapping.setdefault(key, value)
         return mapping
@@ -336,6 +336,10 @@ class Reader:
     def _error(self, event: Any, found: str) -> DocumentError:
         mark = event.start_mark
         return DocumentError(self._file, mark.line + 1, mark.column + 1, f"found {found}")
+
+
+def _index(mark: Any) -> int:
+    return int(mark.index)
 
 
 def shared(value: Any) -> Any:
