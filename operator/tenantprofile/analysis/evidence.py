@@ -93,7 +93,7 @@ def _at(found: Audit, level: Level) -> dict[str, Any]:
 def totals(found: Audit, *, system: bool = False) -> dict[str, Any]:
     """Counts and percentages of what is restricted, of tenants or else of the system's namespaces.
 
-    Percentages of nothing are 100, because nothing is left open.
+    Percentages of nothing are null.
     """
     countable, spaces = found.countable(system=system), found.spaces(system=system)
     exempt = [p for p in found.pods if p.exempt and (p.workload.namespace in found.system) == system]
@@ -118,8 +118,15 @@ def totals(found: Audit, *, system: bool = False) -> dict[str, Any]:
     return result
 
 
-def percent(part: int, whole: int) -> float:
-    """One decimal, rounded down: 99.95 % is not everything."""
+def share(part: int, whole: int) -> str:
+    """`3 of 4 (75.0 %)`, for people; of nothing there is no percentage."""
+    return f"{part} of {whole} ({percent(part, whole)} %)" if whole else f"{part} of {whole}"
+
+
+def percent(part: int, whole: int) -> float | None:
+    """One decimal, rounded down: 99.95 % is not everything. None of nothing."""
+    if not whole:
+        return None
     return 100.0 if part == whole else int(1000 * part / whole) / 10
 
 
@@ -169,9 +176,9 @@ def markdown(data: Mapping[str, Any]) -> str:
     for direction in ("ingress", "egress"):
         part = total[direction]
         lines.append(
-            f"| {direction} | {part['podsCovered']} of {total['pods']} ({part['podsPercent']} %)"
+            f"| {direction} | {share(part['podsCovered'], total['pods'])}"
             f" | {part['podsOpenToAll']} | {part['podsOpen']}"
-            f" | {part['namespacesCovered']} of {total['namespaces']} ({part['namespacesPercent']} %) |"
+            f" | {share(part['namespacesCovered'], total['namespaces'])} |"
         )
     if total["hostNetworkPods"]:
         lines += [

@@ -20,6 +20,7 @@ from tenantprofile.analysis.evidence import (
     evidence,
     markdown,
     rows,
+    share,
     totals,
 )
 from tenantprofile.cli.options import selector_option
@@ -78,7 +79,8 @@ def audit(
     of SOURCE_DATE_EPOCH where it is set). FILES are files or folders; - is standard input; with
     --context or --kubeconfig a cluster is read.
 
-    Exit code 0 when everything is restricted, 1 when something is not, 2 when the input cannot be read.
+    Exit code 0 when everything is restricted, 1 when something is not, 2 when the input cannot be read
+    or holds no pod or workload that could be found restricted.
     """
     reading = read_world(files, kubeconfig, context)
     given = chosen(reading.assembly)
@@ -115,6 +117,8 @@ def audit(
     else:
         data = evidence(reading.assembly, found, _circumstances(reading))
         click.echo(markdown(data).rstrip("\n") if output == "markdown" else data_text(data, output))
+    if found.complete and not found.countable():
+        stop("no pod or workload that policies can govern in the input: only namespaces were judged")
     raise SystemExit(0 if found.complete else 1)
 
 
@@ -167,10 +171,10 @@ def _summary(total: dict[str, Any]) -> str:
         rows.append(
             (
                 direction,
-                f"{part['podsCovered']} of {total['pods']} ({part['podsPercent']} %)",
+                share(part["podsCovered"], total["pods"]),
                 str(part["podsOpenToAll"]),
                 str(part["podsOpen"]),
-                f"{part['namespacesCovered']} of {total['namespaces']} ({part['namespacesPercent']} %)",
+                share(part["namespacesCovered"], total["namespaces"]),
             )
         )
     header = ("direction", "pods restricted", "open to all", "open", "namespaces restricted")
