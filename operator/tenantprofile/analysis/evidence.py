@@ -41,8 +41,13 @@ class Circumstances:
     notes: Sequence[str] = ()
 
 
-def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> dict[str, Any]:
-    """The whole evidence as data; Markdown and CSV are made from the same."""
+def evidence(
+    assembly: Assembly, found: Audit, circumstances: Circumstances, *, restricted_pods: bool = True
+) -> dict[str, Any]:
+    """The whole evidence as data; Markdown and CSV are made from the same.
+
+    restricted_pods: list also pods that are restricted in both directions, which most are.
+    """
     return {
         "apiVersion": CLI_API_VERSION,
         "kind": "CoverageEvidence",
@@ -76,7 +81,9 @@ def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> 
             for one in found.widenings
         ],
         "namespaces": [_namespace(assembly, space) for space in found.namespaces],
-        "pods": [_pod(assembly, pod) for pod in found.pods],
+        "pods": [
+            _pod(assembly, pod) for pod in found.pods if restricted_pods or pod.exempt or not pod.covered
+        ],
     }
 
 
