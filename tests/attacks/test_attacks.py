@@ -72,9 +72,10 @@ def _harmed_by_attempt(stage: Scene, attempt: Attempt) -> bool:
 @pytest.mark.parametrize(("guard", "attempt"), [*cases(False), *cases(True)], indirect=["guard"])
 def test_attempt(stage: Scene, attempt: Attempt, guard: bool, record: Record) -> None:
     expected = attempt.guarded if guard else attempt.without
-    assert judged(stage, attempt) == expected
+    seen = judged(stage, attempt)
+    record.outcome(attempt, guard, seen)
+    assert seen == expected
     stage.neighbour_is_served()
     if expected == "harmless":
         assert not attempt.harm(stage), "the harm came back"
     assert stage.operator.alive
-    record.outcome(attempt, guard, expected)
