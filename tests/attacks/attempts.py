@@ -920,10 +920,9 @@ AGAINST_THE_GUARD = both(
         "allow everything by generateName under a profile's prefix",
         "",
         generate(f"{BASELINE}."),
-        "open",
+        "refused",
         "refused",
         harm=generated(f"{BASELINE}."),
-        closed_by=READ_ONLY,
     ),
     Attempt(
         "allow everything by generateName",
@@ -1148,7 +1147,11 @@ MORE_TEMPLATE_AUTHORS = [
             }
         },
     ),
-    breaks("a body of 400 kB", "{% if true %}{% endif %}" * 16_000 + BODY),
+    replace(
+        breaks("a body of 400 kB", "{% if true %}{% endif %}" * 16_000 + BODY),
+        without="refused",
+        guarded="refused",
+    ),
 ]
 
 MORE_NAMESPACE_WRITERS = [
