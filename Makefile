@@ -9,7 +9,7 @@ comma := ,
 DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock audit sbom system-packages demo test lint types layers docs site release unit cluster attacks chaos-bounded chaos packets-bounded packets browser bench bench-guard nightly clean
+.PHONY: help install lock audit sbom zipapp system-packages demo test lint types layers docs site release unit cluster attacks chaos-bounded chaos packets-bounded packets browser bench bench-guard nightly clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -48,6 +48,9 @@ sbom: $(STAMP) ## List what the image installs, as CycloneDX, in dist/
 release: $(STAMP) ## The release checklist, then wheel, sdist, image, chart, SBOM and site into dist/ (CHECK=1: the list alone)
 	@PYTHONPATH=dev $(BIN)/python dev/release.py $(if $(CHECK),--check) $(if $(ANYWAY),--anyway)
 
+zipapp: $(STAMP) ## kubectl-tenantprofile as one file for Linux and macOS, and the krew manifest, in dist/
+	@$(BIN)/python dev/archives.py
+
 lint: $(STAMP)
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/ruff check .
@@ -65,7 +68,8 @@ docs: site ## Check that the generated pages are up to date, and build the site
 	@$(BIN)/python deploy/helm/generate.py --check
 
 site: $(STAMP) ## Build the documentation as a site into dist/site; warnings are errors
-	@$(BIN)/python -m sphinx -b html -W --keep-going -q -d dist/.doctrees docs dist/site
+	@rm -rf dist/site
+	@$(BIN)/python -m sphinx -b html -E -W --keep-going -q -d dist/.doctrees docs dist/site
 	@echo dist/site/index.html
 
 unit: $(STAMP) ## The pure core, and its oracles

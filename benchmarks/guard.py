@@ -2,16 +2,19 @@
 
 Both are timed at the client, one after the other, as a user who holds none of the guard's verbs, on an API server that
 does nothing else; without the guard and with it, at several numbers of profiles. Within a run the two differ in
-nothing but the guard, so their ratio counts, and not the milliseconds of one machine.
+nothing but the guard, so their ratio counts, and not the milliseconds of one machine. The API server's processor time
+for each request is told as well: it says the same on a machine that has other things to do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +47,10 @@ POLICY: Final[Object] = {
 }
 
 
+Timed = tuple[list[float], float]
+"""Milliseconds of each request, and of the API server's processor time for all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """Milliseconds of one kind of request with so many profiles."""
@@ -52,6 +59,9 @@ class Figure:
     profiles: int
     without: Sequence[float]
     guarded: Sequence[float]
+    cpu_without: float
+    cpu_guarded: float
+    """Milliseconds of the API server's processor time for one request."""
 
     @property
     def ratio(self) -> float:
@@ -64,6 +74,8 @@ class Figure:
             "without": _summary(self.without),
             "guarded": _summary(self.guarded),
             "ratio": round(self.ratio, 2),
+            "cpu_without": round(self.cpu_without, 2),
+            "cpu_guarded": round(self.cpu_guarded, 2),
         }
 
 
@@ -127,7 +139,13 @@ class Bench:
         for check in checks:
             eventually(lambda check=check: _refuses(check) == on, within=60.0)  # type: ignore[misc]
 
-    def namespace_update(self) -> list[float]:
+    def cpu(self) -> float:
+        """Milliseconds of processor time that the API server has used so far."""
+        pid = self.plane.pid("kube-apiserver")
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+    def namespace_update(self) -> Timed:
         """A label that no profile selects by."""
 
         def once(number: int) -> None:
@@ -136,7 +154,7 @@ class Bench:
 
         return self._timed(once)
 
-    def policy_create(self) -> list[float]:
+    def policy_create(self) -> Timed:
         """A policy of a tenant's own that no guardrail refuses; its deletion is not timed."""
 
         def once(number: int) -> None:
@@ -147,14 +165,15 @@ class Bench:
         self.admin.request("DELETE", policies_of(PLACE))
         return found
 
-    def _timed(self, once: Callable[[int], None]) -> list[float]:
-        found = []
-        for number in range(-self.samples // 10, self.samples):
+    def _timed(self, once: Callable[[int], None]) -> Timed:
+        for number in range(self.samples // 10):  # to warm up
+            once(number)
+        found, before = [], self.cpu()
+        for number in range(self.samples):
             began = time.perf_counter()
             once(number + self.samples)
-            if number >= 0:  # after a few to warm up
-                found.append((time.perf_counter() - began) * 1000)
-        return found
+            found.append((time.perf_counter() - began) * 1000)
+        return found, self.cpu() - before
 
 
 def measure(samples: int, counts: Sequence[int] = COUNTS) -> list[Figure]:
@@ -164,22 +183,32 @@ def measure(samples: int, counts: Sequence[int] = COUNTS) -> list[Figure]:
         bench = Bench(plane, max(10, samples // 2))
         for count in counts:
             bench.profiles(count)
-            times: dict[tuple[str, bool], list[float]] = {}
+            times: dict[tuple[str, bool], list[float]] = defaultdict(list)
+            cpu: dict[tuple[str, bool], float] = defaultdict(float)
             for on in (False, True, False, True):
                 bench.guard(on, count)
-                times.setdefault(("namespace update", on), []).extend(bench.namespace_update())
-                times.setdefault(("policy create", on), []).extend(bench.policy_create())
+                for request, run in (
+                    ("namespace update", bench.namespace_update),
+                    ("policy create", bench.policy_create),
+                ):
+                    found, used = run()
+                    times[request, on] += found
+                    cpu[request, on] += used
             bench.guard(False, count)
             for request in ("namespace update", "policy create"):
-                figures.append(Figure(request, count, times[request, False], times[request, True]))
+                without, guarded = times[request, False], times[request, True]
+                each = (cpu[request, on] / len(times[request, on]) for on in (False, True))
+                figures.append(Figure(request, count, without, guarded, *each))
     return figures
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Markdown: median and 95th percentile in milliseconds, and the ratio of the medians."""
-    lines = ["| request | profiles | without | with the guard | ratio |", "|---|---|---|---|---|"]
+    """Markdown: medians with 95th percentiles, the ratio of the medians, and processor time."""
+    header = ("request", "profiles", "without", "with the guard", "ratio", "processor time without", "with")
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for figure in sorted(figures, key=lambda figure: figure.request):
         cells = [_cell(figure.without), _cell(figure.guarded), f"{figure.ratio:.1f}"]
+        cells += [f"{figure.cpu_without:.1f} ms", f"{figure.cpu_guarded:.1f} ms"]
         lines.append(f"| {figure.request} | {figure.profiles} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

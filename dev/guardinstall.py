@@ -49,9 +49,6 @@ def install(cluster: Cluster, parts: Sequence[str] = PARTS) -> None:
 
 
 def remove(cluster: Cluster) -> None:
-    """Bindings, then policies: the documented order. The pod gate's policy stays, as documented."""
-    for kind, selector in (
-        ("validatingadmissionpolicybindings", LABEL),
-        ("validatingadmissionpolicies", f"{LABEL},{LABEL}!=pod-gate"),
-    ):
-        cluster.kubectl("delete", kind, f"--selector={selector}", "--ignore-not-found")
+    """Bindings, then policies: the documented order. What the pod gate leaves behind stays, as documented."""
+    for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        cluster.kubectl("delete", kind, f"--selector={LABEL},!{LABEL}-stays", "--ignore-not-found")

@@ -144,17 +144,25 @@ def site() -> Iterator[Path]:
     yield archive
 
 
+def serves(engine: str) -> bool:
+    """Whether a container engine is installed, and its daemon answers."""
+    return (
+        shutil.which(engine) is not None
+        and not subprocess.run([engine, "info"], capture_output=True).returncode
+    )
+
+
 def image() -> Iterator[Path]:
     """The image, as an archive that `docker load` and `skopeo copy` read. Raises ReleaseError with why not."""
     archive = DIST / f"tenantprofile-operator-image-{version()}.tar"
     archive.unlink(missing_ok=True)
     name = f"tenantprofile-operator:{version()}"
-    engine = next((found for found in map(shutil.which, ("docker", "podman")) if found), None)
+    engine = next(filter(serves, ("docker", "podman")), None)
     if engine is not None:
         run(engine, "build", "--build-arg", f"VERSION={version()}", "-t", name, ".")
         run(engine, "save", "-o", archive, name)
     elif reason := containerimage.unavailable():
-        raise ReleaseError(f"neither docker nor podman is installed; {reason}")
+        raise ReleaseError(f"neither docker nor podman answers; {reason}")
     else:
         builder = containerimage.Builder(Path(tempfile.mkdtemp(prefix="release-")))
         try:
@@ -184,7 +192,7 @@ def build() -> bool:
                 print(f"built {file.relative_to(ROOT)}", flush=True)
         except ReleaseError as error:
             good = good and step.__name__ in OPTIONAL
-            rows.append(f"not built: {step.__name__}: {str(error).splitlines()[0]}")
+            rows.append(f"not built: {step.__name__}: {str(error).splitlines()[-1]}")
             print(f"NOT BUILT: {step.__name__}: {error}", file=sys.stderr, flush=True)
     (DIST / "RELEASE.md").write_text(
         "\n".join([f"# TenantProfile operator {version()}", "", "SHA-256:", "", "```text", *rows, "```", ""]),

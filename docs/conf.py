@@ -33,6 +33,7 @@ extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # `--flag` stays what it is
 
 myst_heading_anchors = 4
 
@@ -62,6 +63,8 @@ PICTURE: Final = re.compile(
     r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
     r"<img (?P<about>[^>]*)>\s*</picture>"
 )
+FILE: Final = re.compile(r"^<!-- file: (?P<name>\S+) -->\n+```(?P<language>\w+)\n", re.M)
+"""A block that a reader has to save: the site shows the name of the file above it."""
 FENCE: Final = re.compile(r"^(?P<fence>`{3,}|~{3,}).*?^(?P=fence)\s*$", re.M | re.S)
 
 
@@ -100,6 +103,7 @@ def on_site(text: str, here: Path) -> tuple[str, list[str]]:
             lines.append(f"```{{image}} {path.as_posix()}\n:alt: {about['alt']}\n:class: only-{kind}\n```")
         return "\n\n".join(lines)
 
+    text = FILE.sub(r"```{code-block} \g<language>\n:caption: \g<name>\n\n", text)
     parts, end = [], 0
     for fence in [*FENCE.finditer(text), None]:
         prose = text[end : fence.start()] if fence else text[end:]

@@ -27,7 +27,9 @@ sys.path[:0] = [str(ROOT / "operator"), str(ROOT / "docs")]
 
 import reference_pages  # noqa: E402
 
+from tenantprofile.cli import exits  # noqa: E402
 from tenantprofile.linting.catalogue import GROUPS, RULES  # noqa: E402
+from tenantprofile.names import CLI_API_VERSION  # noqa: E402
 from tenantprofile.policy.findings import Rule  # noqa: E402
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts  # noqa: E402
 from tenantprofile.rendering.parameters import resolve  # noqa: E402
@@ -369,6 +371,38 @@ def to_yaml(data: Any) -> str:
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
 
 
+def exit_codes_page() -> str:
+    """The table that `tenantprofile help exit-codes` prints."""
+    lines = [
+        "# Exit codes",
+        "",
+        _generated_from("operator/tenantprofile/cli/exits.py"),
+        "",
+        "The numbers are stable; `tenantprofile help exit-codes` prints the same table.",
+        "",
+        table(["Code", "Commands", "Means"], [list(row) for row in exits.rows()]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def outputs_page() -> str:
+    """The fields of every JSON and YAML output."""
+    known = loads((ROOT / "docs" / "outputs.json").read_text(encoding="utf-8"))
+    lines = [
+        "# JSON and YAML outputs",
+        "",
+        _generated_from("docs/outputs.json"),
+        "",
+        f"Every output has `apiVersion: {CLI_API_VERSION}` and a `kind`, except Kubernetes' own objects and SARIF."
+        " Within this version fields may be added; none is removed, renamed or changed in type. Programs should"
+        " ignore fields that they do not know. A test holds every output against this list.",
+    ]
+    for kind, entry in known.items():
+        lines += ["", f"## {kind}", "", f"Printed by `tenantprofile {entry['command']}`.", ""]
+        lines += [f"- `{field}`" for field in entry["fields"] if field not in ("apiVersion", "kind")]
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page of the reference by its path in the repository."""
     found = {}
@@ -377,9 +411,10 @@ def pages() -> dict[Path, str]:
         crd = yaml.safe_load((ROOT / source).read_text(encoding="utf-8"))
         text = (ROOT / "examples" / f"{example}.yaml").read_text(encoding="utf-8")
         found[REFERENCE / f"{name}.md"] = crd_page(crd, source, text)
+    found[REFERENCE / "exit-codes.md"] = exit_codes_page()
+    found[REFERENCE / "outputs.md"] = outputs_page()
     found[REFERENCE / "lint-rules.md"] = lint_rules_page()
     found[REFERENCE / "commands.md"] = reference_pages.commands_page()
-    found[REFERENCE / "exit-codes.md"] = reference_pages.exit_codes_page()
     found[REFERENCE / "template-language.md"] = reference_pages.language_page()
     found[REFERENCE / "metrics.md"] = reference_pages.metrics_page()
     found[REFERENCE / "reasons.md"] = reference_pages.reasons_page()

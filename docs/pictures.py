@@ -144,6 +144,7 @@ class Drawing:
 
 
 def overview(s: Scheme) -> Drawing:
+    built_in = len(list((IMAGES.parent.parent / "templates").glob("*.j2")))
     d = Drawing(760, 300, "A profile selects namespaces by label; each gets one policy for each entry", s)
     d.box(
         16,
@@ -156,7 +157,7 @@ def overview(s: Scheme) -> Drawing:
         "dns-egress",
         edge=s.blue,
     )
-    d.box(16, 176, 214, 70, "Templates", "12 built in,", "and PolicyTemplates")
+    d.box(16, 176, 214, 70, "Templates", f"{built_in} built in,", "and PolicyTemplates")
     d.arrow((123, 176), (123, 136))
     d.box(284, 78, 132, 64, "Operator", "renders, applies,", "repairs", edge=s.blue)
     d.arrow((230, 92), (284, 104), colour=s.blue)

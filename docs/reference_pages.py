@@ -104,28 +104,6 @@ def _variable(command: str, option: click.Option) -> str:
     return f"TENANTPROFILE_{command}_{option.name}".upper().replace("-", "_")
 
 
-def exit_codes_page() -> str:
-    """What each command's help says of its exit codes."""
-    rows = []
-    for name, command in sorted(cli.commands.items()):
-        said = " ".join(text for text in _paragraphs(command) if re.search(r"\bexit code\b", text, re.I))
-        sentences = [s for s in re.split(r"(?<=\.)\s+", said) if re.search(r"\bexit code \d", s, re.I)]
-        rows.append([f"[`{name}`](commands.md#tenantprofile-{name})", _escape(" ".join(sentences)) or "0."])
-    return (
-        "\n\n".join(
-            [
-                "# Exit codes",
-                _generated_from("operator/tenantprofile/cli/"),
-                "A command that judges ends with 0 when all is well and with 1 when something was found. 2 means that"
-                " it could not do its work: a wrong flag, an input that cannot be read, a cluster that does not"
-                " answer. A script has to tell 1 from 2.",
-                _table(["Command", "Exit codes"], rows),
-            ]
-        )
-        + "\n"
-    )
-
-
 def _paragraphs(command: click.Command) -> list[str]:
     return [
         " ".join(text.split())

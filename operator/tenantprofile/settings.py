@@ -59,6 +59,8 @@ YIELD: Final = 0.005
 
 MAX_LINE: Final = 12_000_000
 """Bytes of one watch event: see MAX_ANSWER of `cluster.transport`."""
+MAX_VALUES: Final = 50_000
+"""Values in a profile or template: reading more would hold up everything else for tenths of a second."""
 MAX_NESTING: Final = 100
 """Levels of nesting in a custom resource: schemas and parameters of real templates have fewer than 20. Python's
 own recursion limit is 1,000."""

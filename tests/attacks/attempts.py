@@ -920,10 +920,9 @@ AGAINST_THE_GUARD = both(
         "allow everything by generateName under a profile's prefix",
         "",
         generate(f"{BASELINE}."),
-        "open",
+        "refused",
         "refused",
         harm=generated(f"{BASELINE}."),
-        closed_by=READ_ONLY,
     ),
     Attempt(
         "allow everything by generateName",
@@ -1097,6 +1096,64 @@ DELEGATES = [
     ),
 ]
 
+MORE_PROFILE_AUTHORS = [
+    of_profile(
+        "give 280,000 values of parameters",
+        on_profile({"spec": {"parameters": {f"k{n}": [1] * 7_000 for n in range(40)}}}),
+        "harmless",
+        harm=operator_is_down,
+    ),
+    of_profile(
+        "assert something of 4,096 kinds of pods",
+        on_profile(
+            {
+                "spec": {
+                    "policies": [
+                        {
+                            "template": "default-deny",
+                            "parameters": {"podSelector": {"matchLabels": {f"k{n}": "v" for n in range(12)}}},
+                        }
+                    ],
+                    "assertions": [
+                        {
+                            "name": "nothing",
+                            "from": {"anything": True},
+                            "to": {"anything": True},
+                            "expect": "deny",
+                            "ports": [443],
+                        }
+                    ],
+                }
+            }
+        ),
+        "harmless",
+        harm=lambda s: operator_is_down(s) or not s.protected(),
+    ),
+]
+MORE_TEMPLATE_AUTHORS = [
+    breaks(
+        "a schema of 19,000 values that all must differ",
+        BODY,
+        {"p": {"type": "array", "uniqueItems": True, "default": [[n] for n in range(9_500)]}},
+    ),
+    breaks(
+        "a schema of 400 schemas, each checking the same default",
+        BODY,
+        {
+            "p": {
+                "type": "array",
+                "items": {"anyOf": [{"type": "string", "pattern": f"^{n}(a|b)*$"} for n in range(400)]},
+                "default": ["x" * 50] * 400,
+            }
+        },
+    ),
+    replace(
+        breaks("a body of 400 kB", "{% if true %}{% endif %}" * 16_000 + BODY),
+        without="refused",
+        guarded="refused",
+    ),
+]
+
 MORE_NAMESPACE_WRITERS = [
     leaving(
         "move the selecting label by a JSON patch",
@@ -1143,6 +1200,8 @@ ATTEMPTS: list[Attempt] = [
     *AGAINST_THE_GUARD,
     *DELEGATES,
     *MORE_NAMESPACE_WRITERS,
+    *MORE_PROFILE_AUTHORS,
+    *MORE_TEMPLATE_AUTHORS,
 ]
 
 

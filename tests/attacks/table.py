@@ -40,7 +40,11 @@ def recorded() -> Results:
 
 def outcomes(results: Results, attempts: Sequence[Attempt]) -> list[tuple[Attempt, str, str]]:
     """Each attempt with what came of it without the guard and with it. Raises StaleResultsError."""
-    known = {(line["actor"], line["attempt"]): line for line in results["attempts"]}
+    known = {
+        (line["actor"], line["attempt"]): line
+        for line in results["attempts"]
+        if "without" in line and "guarded" in line
+    }
     tried = {(attempt.actor, attempt.what) for attempt in attempts}
     if lacking := sorted(tried - set(known)):
         raise StaleResultsError(f"not recorded: {lacking}; run `make attacks`")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 import pytest
 
@@ -191,10 +190,10 @@ def test_a_neighbour_is_served_during_an_attack(
                 with going_on(lambda: acting(plane, attack.actor), stage, turn):
                     times.take(stage)
         ratios = busy.beside(quiet)
-        line: dict[str, Any] = {"attack": attack.what, **ratios}
+        beside_idle: dict[str, float] = {}
         if attack.idle is not None:
-            line |= {f"{name}_idle": ratio for name, ratio in busy.beside(idle).items()}
-        record.neighbours.append(line)
+            beside_idle = {f"{name}_idle": ratio for name, ratio in busy.beside(idle).items()}
+        record.neighbour(attack.what, ratios | beside_idle)
         assert max(ratios.values()) < BOUND
         eventually(lambda: baseline_holds(stage), within=15.0)
         assert running.alive

@@ -92,7 +92,7 @@ def test_view_edit_and_admin_of_the_cluster_read_profiles_and_write_none(
 
 
 def test_a_tenant_reads_why_its_namespace_is_as_it_is_and_changes_nothing(
-    cp: ControlPlane, world: World, admin: Client, shared_operator: OperatorProcess
+    cp: ControlPlane, world: World, admin: Client, operator: OperatorProcess
 ) -> None:
     namespace, other = world.namespace(), world.namespace(tenant="")
     world.profile("default-deny")
@@ -128,7 +128,7 @@ def test_a_role_in_a_namespace_alone_reads_no_profiles(cp: ControlPlane, world: 
 
 
 def test_an_auditor_runs_every_reading_command_and_writes_nothing(
-    cp: ControlPlane, world: World, admin: Client, shared_operator: OperatorProcess
+    cp: ControlPlane, world: World, admin: Client, operator: OperatorProcess
 ) -> None:
     namespace = world.namespace()
     world.profile("default-deny")

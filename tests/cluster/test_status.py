@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -229,30 +227,3 @@ def test_conditions_follow_the_generation_and_keep_their_times(world: World) -> 
 def test_probes_tell_live_and_ready(operator: OperatorProcess) -> None:
     assert operator.probe("livez") == (True, "ok\n")
     assert operator.probe("readyz") == (True, "ok\n")
-
-
-def test_the_status_command_says_why_a_namespace_is_not_protected(cp: ControlPlane, world: World) -> None:
-    profile = world.profile("default-deny")
-    good, wrong = world.namespace(), world.namespace(tenant="somebody-else")
-    world.has(good, f"{profile}.default-deny")
-    world.is_ready()
-
-    def said(*words: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tenantprofile", "status", f"--kubeconfig={cp.admin_kubeconfig}", *words],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    code, text = said(profile)
-    assert code == 0
-    assert "running: operator-" in text
-    assert said(profile, "-n", good)[0] == 0
-    code, text = said(profile, "-n", wrong)
-    assert code == 1
-    assert f"it has tenant=somebody-else; the profile selects tenant={world.tag}" in text
-    assert json.loads(said(profile, "-n", good, "-o", "json")[1])["kind"] == "Status"
-    assert said("-n", "no-such-namespace")[0] == 2

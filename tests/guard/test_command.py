@@ -24,6 +24,7 @@ from tenantprofile.cli.main import main
 from tenantprofile.guard.manifests import PARTS
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+KEEPER = "network-policies-stay-followed.tenantprofile.dev"
 GATE_POLICY = "pods-need-a-network-baseline.tenantprofile.dev"
 BINDINGS = f"{ADMISSION}/validatingadmissionpolicybindings"
 POLICIES = f"{ADMISSION}/validatingadmissionpolicies"
@@ -72,10 +73,10 @@ def all_parts() -> list[str]:
 
 
 def left(admin: Client) -> tuple[list[str], list[str]]:
-    """Names of the guard's bindings and policies that are there; the pod gate's policy apart, which stays."""
-    selector = {"labelSelector": guardinstall.LABEL}
+    """Names of the guard's bindings and policies that are there, without what the pod gate leaves behind."""
+    selector = {"labelSelector": f"{guardinstall.LABEL},!{guardinstall.LABEL}-stays"}
     found = [[i["metadata"]["name"] for i in admin.items(p, **selector)] for p in (BINDINGS, POLICIES)]
-    return found[0], [name for name in found[1] if name != GATE_POLICY]
+    return found[0], found[1]
 
 
 def dies(call: Callable[[], object]) -> str:
@@ -173,8 +174,10 @@ def test_removal_takes_bindings_first_and_those_of_others_with_them(cp: ControlP
     assert set(deleted) == {"validatingadmissionpolicies", "validatingadmissionpolicybindings"}
     assert "nothing of the guard is installed" in guard(cp, "remove").output
     assert admin.find(f"{POLICIES}/{GATE_POLICY}")
+    assert admin.find(f"{BINDINGS}/{KEEPER}")
     assert guard(cp, "remove", "--purge").exit_code == 0
     assert admin.find(f"{POLICIES}/{GATE_POLICY}") is None
+    assert admin.find(f"{BINDINGS}/{KEEPER}") is None
     # The API server's informer of NetworkPolicies has stopped with it, for the tests that follow.
     cp.restart("kube-apiserver")
     admin.close()

@@ -210,8 +210,11 @@ def _show_guard(found: list[Verdict], output: str) -> int:
 
     fine = sound(found)
     if output in ("json", "yaml"):
-        data = {"kind": "GuardReport", "sound": fine, "parts": [one.as_data() for one in found]}
-        click.echo(data_text(data, output))
+        data = {"sound": fine, "parts": [one.as_data() for one in found]}
+        click.echo(data_text(document("GuardReport", data), output))
+        return 0 if fine else 1
+    if output == "name":
+        click.echo("\n".join(one.part or "must-pass" for one in found if one.state not in ("on", "off")))
         return 0 if fine else 1
     rows = [(one.part or "(must pass)", one.state, "; ".join(one.seen)) for one in found]
     click.echo((markdown_table if output == "markdown" else table)(("part", "state", "seen"), rows))

@@ -11,8 +11,8 @@ import click
 import yaml
 
 from tenantprofile import __version__
-from tenantprofile.cli.output import data_text, output_option, say, stop, table
-from tenantprofile.cli.sources import cluster_options
+from tenantprofile.cli.options import cluster_options, output_option
+from tenantprofile.cli.output import data_text, document, say, stop, table
 from tenantprofile.guard.inspection import Installed, PartReport, inspect, orphans
 from tenantprofile.guard.manifests import (
     ACTIONS,
@@ -25,7 +25,6 @@ from tenantprofile.guard.manifests import (
     render,
     render_static,
 )
-from tenantprofile.names import API_VERSION
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -157,14 +156,12 @@ def status_command(
         click.echo("\n".join(_lines(found, installed)))
     else:
         data = {
-            "apiVersion": API_VERSION,
-            "kind": "GuardStatus",
             "version": __version__,
             "sound": sound,
             "parts": [report.as_data() for report in found],
             "orphans": orphans(installed),
         }
-        click.echo(data_text(data, output))
+        click.echo(data_text(document("GuardStatus", data), output))
     raise SystemExit(0 if sound else 1)
 
 
@@ -173,8 +170,8 @@ def status_command(
 @click.option(
     "--purge",
     is_flag=True,
-    help="Delete the pod gate's policy, too. Installed again, the gate then works only after a restart of every API"
-    " server; the policy alone judges nothing.",
+    help="Delete what the pod gate leaves behind, too: a policy and a binding for no namespace. Installed again, the"
+    " gate then works only after a restart of every API server.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Delete nothing; the API server checks the requests all the same."

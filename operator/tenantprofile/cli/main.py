@@ -80,11 +80,16 @@ main.add_command(graph)
 main.add_command(templates)
 main.add_command(doctor)
 main.add_command(status)
+main.add_command(guard)
 main.add_command(show_help)
 main.add_command(version)
 main.add_command(completion)
 main.add_command(complete_for_kubectl)
-main.add_command(guard)
+
+
+def plugin() -> None:
+    """`kubectl tenantprofile`."""
+    main(prog_name="kubectl tenantprofile")
 
 
 if __name__ == "__main__":

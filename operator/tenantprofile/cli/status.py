@@ -75,6 +75,8 @@ class Found:
     """CRDs that are not installed."""
     profiles: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, list[Answer]] | None = None
+    everywhere: bool = False
+    """All namespaces were asked about, also those that are left out on purpose."""
 
     @property
     def code(self) -> Exit:
@@ -84,7 +86,12 @@ class Found:
             return Exit.NOT_RUNNING
         if self.answers is None:
             return Exit.OK if self.profiles and all(map(_is_ready, self.profiles)) else Exit.NO
-        open_ones = [found for found in self.answers.values() if not is_protected(found)]
+        open_ones = [
+            found
+            for found in self.answers.values()
+            if not is_protected(found)
+            and not (self.everywhere and found and all(one.state == "excluded" for one in found))
+        ]
         if not open_ones:
             return Exit.OK
         nobody = all(one.state in LEFT_OUT for found in open_ones for one in found)
@@ -114,8 +121,9 @@ def status(
     --context and --kubeconfig the cluster is that of the current context, as with kubectl; nothing is written.
 
     Exit code 0 when all that was asked for is ready (with -n: some profile protects the namespace and none that
-    selects it fails), 1 when not, 2 when the cluster cannot be read, 3 when no profile selects the namespace, 4 when
-    no operator is at work, 5 when the CRDs are not installed.
+    selects it fails; with -A, in every namespace but those that all profiles leave out), 1 when not, 2 when the
+    cluster cannot be read, 3 when no profile selects the namespace, 4 when no operator is at work, 5 when the CRDs
+    are not installed.
     """
     given = wishes()
 
@@ -177,7 +185,7 @@ async def _read(
                         lists[plural] = None
                     elif plural == "tenantprofiles" or error.status != 403:
                         raise
-            found = Found(await _operator(api, operator_namespace))
+            found = Found(await _operator(api, operator_namespace), everywhere=given.all_namespaces)
             found.missing = [
                 f"{plural}.tenantprofile.dev" for plural, items in lists.items() if items is None
             ]

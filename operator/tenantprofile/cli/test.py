@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import click
 
-from tenantprofile.analysis.suite import Outcome, run
+from tenantprofile.analysis.suite import KIND, Outcome, run
 from tenantprofile.analysis.world import InputError
+from tenantprofile.cli.options import Wishes, selector_option, wishes
 from tenantprofile.cli.output import (
     counted,
     data_text,
@@ -25,6 +27,7 @@ from tenantprofile.cli.output import (
     stop,
     world_options,
 )
+from tenantprofile.input.objects import SourceObject
 
 _COLOURS = {"passed": "green", "skipped": "yellow"}
 _SIGNS = {"passed": "PASS", "failed": "FAIL", "error": "ERROR", "skipped": "SKIP"}
@@ -33,6 +36,7 @@ _SIGNS = {"passed": "PASS", "failed": "FAIL", "error": "ERROR", "skipped": "SKIP
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path())
 @world_options
+@selector_option("assertions of objects")
 @output_option("table", "wide", "json", "yaml", "name", "markdown", "junit")
 def test(
     files: tuple[str, ...], kubeconfig: Path | None, context: str | None, plugin: str, output: str
@@ -48,8 +52,14 @@ def test(
     not be read.
     """
     reading = read_world(files, kubeconfig, context)
+    given = wishes()
+    assembly = replace(
+        reading.assembly,
+        objects=tuple(item for item in reading.assembly.objects if _is_asked(item, given)),
+        profiles=tuple(pair for pair in reading.assembly.profiles if _is_asked(pair[1], given)),
+    )
     try:
-        outcomes = list(run(reading.assembly, settings_of(plugin)))
+        outcomes = list(run(assembly, settings_of(plugin)))
     except InputError as error:
         stop(str(error))
     say([*reading.sources.notes, *reading.assembly.notes])
@@ -60,6 +70,15 @@ def test(
     click.echo(_printed(outcomes, output))
     statuses = {outcome.result.status for outcome in outcomes}
     raise SystemExit(1 if "failed" in statuses else 2 if "error" in statuses else 0)
+
+
+def _is_asked(item: SourceObject, given: Wishes) -> bool:
+    """Whether the assertions of an object are checked: of -n, and with the labels of -l."""
+    if item.kind not in (KIND, "TenantProfile"):
+        return True
+    labels = item.metadata.get("labels")
+    is_here = item.kind != KIND or not item.namespace or given.concerns(item.namespace)
+    return is_here and given.selector.matches(labels if isinstance(labels, dict) else {})
 
 
 def _printed(outcomes: Sequence[Outcome], form: str) -> str:

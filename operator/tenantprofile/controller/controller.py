@@ -44,7 +44,7 @@ from tenantprofile.controller.status_writer import StatusWriter
 from tenantprofile.controller.tracing import Tracing
 from tenantprofile.names import LABEL_PROFILE
 from tenantprofile.paths import Complaint
-from tenantprofile.planning.desired import ProfilePlan
+from tenantprofile.planning.desired import NotPreparedError, ProfilePlan
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.profile import Profile, ProfileError
 from tenantprofile.settings import COMPARISON_RETRY, KIND_PAUSE, MAX_NESTING
@@ -403,6 +403,10 @@ class Controller:
             try:
                 with self._api.lane(background=priority is Priority.LOW), self._tracing.passing(namespace):
                     result = await self._reconciler.reconcile(namespace)
+            except NotPreparedError:
+                # What had been worked out was forgotten meanwhile.
+                self._queue.backoff(namespace)
+                self._metrics.passed(namespace, wrote=False, failed=True)
             except Exception:
                 logger.exception("reconciling failed", extra={"namespace": namespace})
                 self._queue.backoff(namespace)

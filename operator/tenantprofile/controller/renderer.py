@@ -88,20 +88,16 @@ class ProcessRenderer:
         profile: ProfileFacts,
     ) -> Mapping[str, Any] | Failed:
         """The spec, or why there is none. Raises RendererError."""
-        what = _template(template, parameters, profile)
         # What takes too long is refused for every namespace.
-        key = _written({"do": "render", **what})
-        request = _written(
-            {
-                "do": "render",
-                **what,
-                "namespace": namespace.name,
-                "labels": dict(namespace.labels),
-                "annotations": dict(namespace.annotations),
-            }
-        )
-        if isinstance(key, Failed) or isinstance(request, Failed):
-            return key if isinstance(key, Failed) else request  # type: ignore[return-value]
+        key = _written({"do": "render", **_template(template, parameters, profile)})
+        if isinstance(key, Failed):
+            return key
+        facts = {
+            "namespace": namespace.name,
+            "labels": dict(namespace.labels),
+            "annotations": dict(namespace.annotations),
+        }
+        request = _joined(key, facts)
         answer = await self._answer(
             request,
             _digest(key),
@@ -121,17 +117,20 @@ class ProcessRenderer:
         labels: Mapping[str, str],
     ) -> tuple[Mentions, tuple[Violated, ...]] | Failed:
         """What the policies violate, and what of a namespace's labels that depends on. Raises RendererError."""
-        what = {
-            "do": "check",
-            "assertion": assertion,
-            "policies": [[policy.entry, orjson.Fragment(policy.spec)] for policy in policies],
-        }
-        key = _written(what)
-        request = _written({**what, "namespace": namespace, "labels": dict(labels)})
-        if isinstance(key, Failed) or isinstance(request, Failed):
+        key = _written(
+            {
+                "do": "check",
+                "assertion": assertion,
+                "policies": [[policy.entry, orjson.Fragment(policy.spec)] for policy in policies],
+            }
+        )
+        if isinstance(key, Failed):
             return Failed(
-                "AssertionFailed", f"{assertion.get('name')}: cannot be decided: too large", always=True
+                "AssertionFailed",
+                f"{assertion.get('name')}: cannot be decided: more than {LONGEST_LINE >> 20} MiB of policies",
+                always=True,
             )
+        request = _joined(key, {"namespace": namespace, "labels": dict(labels)})
         answer = await self._answer(
             request,
             _digest(key),
@@ -237,6 +236,11 @@ def _written(request: Mapping[str, Any]) -> bytes | Failed:
     if len(written) > LONGEST_LINE:
         return Failed("InvalidParameters", f"more than {LONGEST_LINE >> 20} MiB of parameters", always=True)
     return written
+
+
+def _joined(written: bytes, more: Mapping[str, Any]) -> bytes:
+    """The same object with more members."""
+    return written[:-1] + b"," + orjson.dumps(more)[1:]
 
 
 def _digest(written: bytes) -> bytes:

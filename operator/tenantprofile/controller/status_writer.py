@@ -16,7 +16,7 @@ from tenantprofile.cluster.api import PROFILES, TEMPLATES, Api, ApiError
 from tenantprofile.controller.renderer import RendererError
 from tenantprofile.controller.state import ProfileRecord, State, TemplateRecord
 from tenantprofile.planning import status as standing
-from tenantprofile.planning.desired import Failed, Renderer
+from tenantprofile.planning.desired import Failed, NotPreparedError, Renderer
 from tenantprofile.planning.status import Condition, Drift, Outcome, Problem, Tally
 
 logger = logging.getLogger(__name__)
@@ -155,14 +155,12 @@ class StatusWriter:
                 try:
                     if plan is not None:
                         await plan.prepare(self._renderer)
-                except RendererError as error:
-                    logger.warning("status of %s has to wait: %s", name, error)
+                    before, status = record.status, self._status(record)
+                except (RendererError, NotPreparedError) as error:
+                    # No answer this time, or the plan is another one by now.
+                    logger.info("status of %s has to wait: %s", name, error)
                     self.touch(name)
                     continue
-                if record.plan is not plan:
-                    self.touch(name)
-                    continue
-                before, status = record.status, self._status(record)
                 if status == before:
                     continue
                 if await self._write(PROFILES, record, status):

@@ -127,7 +127,7 @@ async def _rights(connection: Connection, namespace: str) -> Observation:
         ("get list watch", "namespaces", "", ""),
         ("get list watch create update delete", "networkpolicies", _NETWORKING, ""),
         ("get list watch", "tenantprofiles", GROUP, ""),
-        ("get list watch", "policytemplates", GROUP, ""),
+        ("list watch", "policytemplates", GROUP, ""),
         ("patch", "tenantprofiles", GROUP, "status"),
         ("patch", "policytemplates", GROUP, "status"),
         ("create patch", "events", "", ""),

@@ -15,7 +15,7 @@ from tenantprofile.cluster.api import ApiError, Object
 from tenantprofile.doctor.connection import Connection, DoctorError
 from tenantprofile.enforcement.objects import MANAGER
 from tenantprofile.guard.inspection import Installed, bindings_of, gate_selects, inspect, policies_of
-from tenantprofile.guard.manifests import GATE
+from tenantprofile.guard.manifests import stays
 from tenantprofile.guard.probes import (
     MARKER,
     NAMESPACE,
@@ -117,15 +117,18 @@ async def remove(
 ) -> list[str]:
     """Delete the bindings of these parts, wait until they are gone, then the policies; their names, in order.
 
-    Where a binding stays, its policy does. The pod gate's policy stays unless `purge` says otherwise: an API server
-    stops its informer of a built-in kind with the last policy that has parameters of it, and never starts it again
-    (k8s.io/apiserver, admission/plugin/policy/generic/policy_source.go).
+    Where a binding cannot be deleted, its policy is not. What the pod gate leaves behind is deleted with `purge` only:
+    an API server stops its informer of a built-in kind with the last binding that has parameters of it, and never
+    starts it again (k8s.io/apiserver, admission/plugin/policy/generic/policy_source.go).
 
     Raises ApiError, and DoctorError where something is not gone in time.
     """
     found = await read(connection)
     bindings = bindings_of(found, parts)
-    policies = policies_of(found, [part for part in parts if purge or part != GATE])
+    policies = policies_of(found, parts)
+    if not purge:
+        bindings = [name for name in bindings if not stays(found.bindings[name])]
+        policies = [name for name in policies if not stays(found.policies[name])]
     for item in [found.bindings[name] for name in bindings] + [found.policies[name] for name in policies]:
         owner = _kept_by(item)
         if owner:

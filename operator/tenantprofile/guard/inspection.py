@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 from tenantprofile.guard.manifests import (
     BINDING,
     GATE,
-    LABEL,
     PARTS,
     POLICY,
     Action,
@@ -19,6 +18,7 @@ from tenantprofile.guard.manifests import (
     digest,
     part_of,
     shipped,
+    stays,
     values_of,
     weaker,
 )
@@ -138,9 +138,7 @@ def _part(installed: Installed, part: str, expected: Action) -> PartReport:
     wanted = shipped(part)
     policies = {i["metadata"]["name"]: i for i in wanted if i["kind"] == POLICY}
     bindings = {i["metadata"]["name"]: i for i in wanted if i["kind"] == BINDING}
-    there_are_bindings = bool(bindings_of(installed, [part]))
-    # The pod gate's policy stays when the gate is removed, and judges nothing without a binding.
-    if not there_are_bindings and (part == GATE or not policies_of(installed, [part])):
+    if not any(not stays(item) for item in _objects(installed, part)):
         return PartReport(part, "off", "", {}, {}, ())
     again = RENDER.format(part=part)
     problems: list[Problem] = []
@@ -162,7 +160,7 @@ def _part(installed: Installed, part: str, expected: Action) -> PartReport:
         found = action_of(there)
         if action_of(binding) == "deny":
             action = found if action is None else weaker(action, found)
-        if part == GATE:
+        if part == GATE and not stays(binding):
             values["namespaceSelector"] = str(
                 (there["spec"].get("matchResources") or {}).get("namespaceSelector") or {}
             )
@@ -173,6 +171,12 @@ def _part(installed: Installed, part: str, expected: Action) -> PartReport:
     digests = {name: digest(installed.policies[name]) for name in policies if name in installed.policies}
     state: State = "broken" if problems else "installed"
     return PartReport(part, state, action or "", digests, values, tuple(problems))
+
+
+def _objects(installed: Installed, part: str) -> list[Object]:
+    return [installed.policies[name] for name in policies_of(installed, [part])] + [
+        installed.bindings[name] for name in bindings_of(installed, [part])
+    ]
 
 
 def _policy_problems(installed: Installed, there: Object, wanted: Object, again: str) -> Iterable[Problem]:
@@ -204,10 +208,14 @@ def _policy_problems(installed: Installed, there: Object, wanted: Object, again:
 
 def _binding(installed: Installed, part: str, name: str, wanted: Object) -> Object | None:
     """The binding by its name; for the pod gate any binding to its policy, one for each kind of namespace say."""
-    if name in installed.bindings or part != GATE:
+    if name in installed.bindings or part != GATE or stays(wanted):
         return installed.bindings.get(name)
     policy = wanted["spec"]["policyName"]
-    others = (b for b in installed.bindings.values() if b["spec"].get("policyName") == policy)
+    others = (
+        other
+        for other in installed.bindings.values()
+        if other["spec"].get("policyName") == policy and not stays(other)
+    )
     return next(others, None)
 
 
@@ -217,12 +225,14 @@ def _binding_problems(
     name = there["metadata"]["name"]
     if there["metadata"].get("deletionTimestamp"):
         yield Problem(f"binding {name} is being deleted", f"remove its finalizers, then {again}")
-    same_part = {**there, "metadata": {**there["metadata"], "labels": {LABEL: part}}}
+    same_part = {**there, "metadata": {**there["metadata"], "labels": wanted["metadata"]["labels"]}}
     if digest(same_part) != digest(wanted):
         is_, should = comparable(same_part), comparable(wanted)
         fields = sorted(f for f in is_.keys() | should.keys() if is_.get(f) != should.get(f))
         yield Problem(f"binding {name} is not as shipped: spec.{', spec.'.join(fields)}", again)
     found = action_of(there)
+    if stays(wanted):
+        return
     if part == GATE:
         if found != "deny":
             yield Problem(

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from tenantprofile.names import LABEL_GUARD
+from tenantprofile.names import GROUP, LABEL_GUARD
 
 Object = dict[str, Any]
 Action = Literal["deny", "warn", "audit"]
@@ -27,6 +27,9 @@ POLICY: Final = "ValidatingAdmissionPolicy"
 BINDING: Final = "ValidatingAdmissionPolicyBinding"
 LABEL: Final = LABEL_GUARD
 """On every policy and binding: the part that it belongs to."""
+
+LABEL_STAYS: Final = f"{GROUP}/guard-stays"
+"""On what stays when a part is removed, because an API server must not see it come and go."""
 
 PARTS: Final = ("managed-objects", "membership", "pod-gate", "guardrails", "other-kinds")
 GATE: Final = "pod-gate"
@@ -124,7 +127,7 @@ def comparable(item: Object) -> Object:
     if item["kind"] == BINDING:
         spec.pop("validationActions", None)
         resources = _without_defaults(spec.pop("matchResources", None) or {})
-        if part_of(item) == GATE:
+        if part_of(item) == GATE and not stays(item):
             resources.pop("namespaceSelector", None)
         return spec | ({"matchResources": resources} if resources else {})
     spec.setdefault("failurePolicy", "Fail")
@@ -148,6 +151,11 @@ def part_of(item: Object) -> str:
     return str((item["metadata"].get("labels") or {}).get(LABEL, ""))
 
 
+def stays(item: Object) -> bool:
+    """Whether an object is left in place when its part is removed. It judges nothing by itself."""
+    return LABEL_STAYS in (item["metadata"].get("labels") or {})
+
+
 def action_of(binding: Object) -> Action:
     """The strongest of a binding's actions."""
     actions = binding["spec"].get("validationActions") or ()
@@ -166,7 +174,7 @@ def _with(item: Object, values: Values) -> Object:
         action = weaker(action_of(item), values.action)
         if action != action_of(item):
             spec["validationActions"] = list(ACTIONS[action])
-        if part_of(item) == GATE and values.gate_selector:
+        if part_of(item) == GATE and not stays(item) and values.gate_selector:
             spec["matchResources"] = {"namespaceSelector": dict(values.gate_selector)}
         return item
     account = f"system:serviceaccount:{values.operator_namespace}:{ACCOUNT}"

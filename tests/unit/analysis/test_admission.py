@@ -14,7 +14,7 @@ from tenantprofile.planning.profile import Profile, parse_profile
 
 PART = Path(__file__).resolve().parents[3] / "deploy" / "components" / "guard" / "pod-gate"
 (POLICY,) = yaml.safe_load_all((PART / "policies.yaml").read_text())
-(BINDING,) = yaml.safe_load_all((PART / "bindings.yaml").read_text())
+BINDING, STAYS = yaml.safe_load_all((PART / "bindings.yaml").read_text())
 GATED = {"tenantprofile.dev/pod-admission": "RequireBaseline"}
 
 
@@ -42,6 +42,10 @@ def test_the_shipped_gate_holds_what_its_selector_matches() -> None:
 
 def test_a_gate_without_a_selector_holds_everything() -> None:
     assert gate([POLICY], [bound(matchResources=None)]).holds({})
+
+
+def test_the_binding_that_only_keeps_the_gate_usable_holds_nothing() -> None:
+    assert "does not wait for the mark" in gate([POLICY], [STAYS]).problem
 
 
 def test_several_bindings_add_up() -> None:

@@ -68,7 +68,7 @@ def test_what_the_operator_has_not_done_yet_is_waited_for() -> None:
 def test_a_problem_of_the_namespace_is_shown_and_one_of_another_is_not() -> None:
     here = {"namespace": "shop", "policy": "default-deny", "reason": "Conflict", "message": "NOT protected"}
     found = asked({"tenant": "x"}, status={**READY, "problems": [here, {**here, "namespace": "other"}]})
-    assert found.state == "failing"
+    assert found.state == "conflict"
     assert found.why == ("default-deny: Conflict: NOT protected",)
 
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from tenantprofile.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = ("audit", "connections", "diff", "explain", "needs", "render", "templates", "test")
+PAGES = ("audit", "connections", "diff", "explain", "help", "needs", "render", "templates", "test")
 BLOCK = re.compile(r"(?<=```console\n)\$ tenantprofile (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)")
 TIME = "1795219200"
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tenantprofile.guard.manifests import PARTS
+
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TEMPLATES = {path.name for path in (ROOT / "templates").glob("*.j2")}
@@ -80,22 +82,31 @@ def install(wheel: Path, folder: Path) -> Path:
     return python
 
 
-@pytest.mark.parametrize("which", ["wheel", "again"])
-def test_an_installed_package_has_all_that_it_reads(
-    built: dict[str, Path], which: str, tmp_path: Path
-) -> None:
-    python = install(built[which], tmp_path / "env")
+@pytest.fixture(scope="module")
+def python(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment in which the wheel built from the sdist is installed."""
+    return install(built["again"], tmp_path_factory.mktemp("clean") / "env")
+
+
+def test_an_installed_package_has_all_that_it_reads(python: Path, tmp_path: Path) -> None:
     where = run(python, "-c", "import tenantprofile; print(tenantprofile.__file__)", cwd=tmp_path).strip()
     package = Path(where).parent
-    assert package.is_relative_to(tmp_path)
+    assert package.is_relative_to(python.parents[1])
     assert {path.name for path in (package / "builtin" / "templates").iterdir()} == TEMPLATES
     assert {path.name for path in (package / "builtin" / "crds").iterdir()} == CRDS
     assert {path.name for path in (package / "drawing" / "page").iterdir()} == PAGE
     assert (package / "py.typed").is_file()
 
 
-def test_the_installed_commands_work_away_from_the_repository(built: dict[str, Path], tmp_path: Path) -> None:
-    python = install(built["wheel"], tmp_path / "env")
+def test_wheel_and_sdist_hold_the_same(built: dict[str, Path]) -> None:
+    contents = []
+    for which in ("wheel", "again"):
+        with zipfile.ZipFile(built[which]) as archive:
+            contents.append({info.filename: info.CRC for info in archive.infolist()})
+    assert contents[0] == contents[1]
+
+
+def test_the_installed_commands_work_away_from_the_repository(python: Path, tmp_path: Path) -> None:
     program = python.parent / "tenantprofile"
     profile = tmp_path / "profile.yaml"
     profile.write_text((ROOT / "examples" / "minimal.yaml").read_text())
@@ -127,4 +138,18 @@ def test_the_sdist_has_the_sources_and_nothing_of_the_tests(built: dict[str, Pat
     assert {f"templates/{name}" for name in TEMPLATES} <= names
     assert {f"crds/{name}" for name in CRDS} <= names
     assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"} <= names
-    assert not [name for name in names if name.startswith(("tests", "docs", "dev", "deploy"))]
+    assert not [name for name in names if name.startswith(("tests", "docs", "dev/"))]
+    # Of deploy, what the package brings along.
+    deploy = {name for name in names if name.startswith("deploy/")}
+    assert {f"deploy/components/guard/{part}/policies.yaml" for part in PARTS} <= deploy
+    assert all(name.startswith(("deploy/components/guard/", "deploy/static/")) for name in deploy)
+
+
+def test_the_wheel_has_the_guard(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built["wheel"]) as archive:
+        names = set(archive.namelist())
+    for part in PARTS:
+        for file in ("policies.yaml", "bindings.yaml"):
+            assert f"tenantprofile/builtin/guard/{part}/{file}" in names
+    assert "tenantprofile/builtin/guard/kustomization.yaml" in names
+    assert "tenantprofile/builtin/static/self-protection/policies.yaml" in names

@@ -14,7 +14,6 @@ from tenantprofile.cli.main import main
 from tenantprofile.guard.inspection import Installed, bindings_of, inspect, orphans
 from tenantprofile.guard.manifests import (
     BINDING,
-    GATE,
     PARTS,
     POLICY,
     STATIC_SUFFIX,
@@ -24,6 +23,7 @@ from tenantprofile.guard.manifests import (
     digest,
     render,
     shipped,
+    stays,
 )
 
 GUARD = Path(__file__).resolve().parents[3] / "deploy" / "components" / "guard"
@@ -91,7 +91,8 @@ def test_values_are_put_in_as_cel() -> None:
     assert found["guardedPrefixes"] == {'["pod-security.kubernetes.io/", "tenantprofile.dev/", "team/"]'}
     assert found["operator"] == {'"system:serviceaccount:elsewhere:tenantprofile-operator"'}
     assert found["operatorNamespace"] == {'"elsewhere"'}
-    (gate,) = [d for d in documents if d["kind"] == BINDING and "matchResources" in d["spec"]]
+    (gate, keeper) = [d for d in documents if d["kind"] == BINDING and "matchResources" in d["spec"]]
+    assert "gated" not in str(keeper)
     assert gate["spec"]["matchResources"] == {"namespaceSelector": {"matchLabels": {"gated": "yes"}}}
 
 
@@ -195,10 +196,20 @@ def test_warnings_of_the_type_checker_are_told() -> None:
 
 
 def test_a_part_in_trial_is_sound_when_that_is_expected() -> None:
-    parts = [part for part in default_parts() if part != GATE]
+    parts = [part for part in PARTS if part != "pod-gate"]
     trial = installed(render(parts, Values(action="warn")))
     assert {r.state for r in inspect(trial, parts, "warn")} == {"installed"}
     assert {r.state for r in inspect(trial, parts, "deny")} == {"broken"}
+
+
+def test_a_gate_that_was_removed_is_off_though_something_stays() -> None:
+    left = [d for d in ALL if stays(d)]
+    assert {d["kind"] for d in left} == {POLICY, BINDING}
+    (report,) = inspect(installed(left), ["pod-gate"])
+    assert report.state == "off"
+    half = [d for d in ALL if not (stays(d) and d["kind"] == BINDING)]
+    (report,) = inspect(installed(half), ["pod-gate"])
+    assert "network-policies-stay-followed.tenantprofile.dev is missing" in report.problems[0].what
 
 
 def test_bindings_of_others_go_with_the_policy_and_orphans_are_known() -> None:
