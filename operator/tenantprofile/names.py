@@ -32,6 +32,9 @@ LABEL_COMPLETE: Final = f"{GROUP}/complete"
 ANNOTATION_REPLACED: Final = f"{GROUP}/replaced"
 """The spec of the foreign policy whose name a profile with `conflicts: Replace` took."""
 
+LABEL_GUARD: Final = f"{GROUP}/guard"
+"""On the guard's policies and bindings: the part that they belong to."""
+
 SYSTEM_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", "default"})
 """Left out of every profile unless it names them on purpose."""
 

@@ -1,4 +1,5 @@
-"""One control plane with base and guard installed, for the tests of the guard. No operator runs.
+"""One control plane with base and guard installed, for the tests of the guard. No operator runs but where a test starts
+one.
 
 TENANTPROFILE_EMULATED_VERSION=1.33 lets the API server behave as that version does.
 """
@@ -22,7 +23,13 @@ GROUP = "tenantprofile.dev"
 
 def control_plane(version: str = "") -> ControlPlane:
     flags = [f"--emulated-version={version}"] if version else []
-    return ControlPlane(audit=True, apiserver_flags=flags)
+    # For pods that real controllers start; what they wait for is the guard, not their own limit of requests.
+    workloads = [
+        "--controllers=deployment-controller,replicaset-controller,statefulset-controller,job-controller",
+        "--kube-api-qps=500",
+        "--kube-api-burst=500",
+    ]
+    return ControlPlane(audit=True, apiserver_flags=flags, controller_manager_flags=workloads)
 
 
 @pytest.fixture(scope="session")

@@ -96,20 +96,25 @@ def baselines(objects: Mapping[Key, Object]) -> dict[str, dict[str, Object] | No
 
 
 class Marks:
-    """The marks that operators write: only where each policy of some baseline of the namespace has stood."""
+    """The marks that operators write: only where each policy of some profile that asks for it has stood.
+
+    An operator hears of profiles and namespaces one after the other, so any form that a profile has had may be the one
+    that it knows.
+    """
 
     def __init__(self) -> None:
-        self._baselines: dict[str, list[dict[str, Object]]] = {}
+        self._asked: list[dict[str, Object]] = []
         self._stood: dict[str, list[tuple[str, Object]]] = {}
 
     def learn(self, objects: Mapping[Key, Object]) -> None:
-        """What is wanted and what stands at a moment, by the namespaces' uids."""
+        """What profiles ask for and what stands at a moment, by the namespaces' uids."""
         uids = {key[2]: body["metadata"]["uid"] for key, body in objects.items() if key[0] == "namespaces"}
-        for namespace, asked in baselines(objects).items():
-            known = self._baselines.setdefault(uids[namespace], [])
-            if asked and asked not in known:
-                known.append(asked)
         for key, body in objects.items():
+            if key[0] == "tenantprofiles" and body["spec"].get("podAdmission") == "RequireBaseline":
+                asked = {name: spec for name, spec in names_of(body).items() if spec is not None}
+                whole = len(asked) == len(names_of(body)) and not body["spec"].get("suspend")
+                if whole and asked not in self._asked:
+                    self._asked.append(asked)
             if key[0] == "networkpolicies" and key[1] in uids:
                 stood = self._stood.setdefault(uids[key[1]], [])
                 if (key[2], body["spec"]) not in stood:
@@ -120,9 +125,8 @@ class Marks:
         space = objects.get(("namespaces", "", change.key[1]))
         if change.key[0] != "networkpolicies" or not is_marked(change.after) or space is None:
             return
-        uid = space["metadata"]["uid"]
-        stood = self._stood.get(uid, [])
-        if not any(all(one in stood for one in asked.items()) for asked in self._baselines.get(uid, [])):
+        stood = self._stood.get(space["metadata"]["uid"], [])
+        if not any(all(one in stood for one in asked.items()) for asked in self._asked):
             yield (
                 f"revision {change.revision}: {change.key[1]}/{change.key[2]} was marked, and no baseline of the"
                 " namespace has ever stood"

@@ -314,3 +314,33 @@ def test_a_mark_whose_answer_is_lost_is_not_written_twice(world: World) -> None:
     instance.network.lose("after", "PUT")
     settled(world)
     assert len([change for change in writes(world) if change.key[1] == "a"]) == 3
+
+
+def test_the_mark_stays_when_another_profile_asks_for_it_as_well(world: World) -> None:
+    started(world, DENY)
+    settled(world)
+    refuse(world, "q.same-namespace")
+    world.profile("q", ALLOW, podAdmission=REQUIRE)
+    world.run_for(60)
+    assert world.marks("a") == {"p.default-deny"}
+    settled(world)
+    assert world.marks("a") == {"p.default-deny"}
+
+
+def test_a_retained_policy_keeps_its_mark(world: World) -> None:
+    started(world, DENY, deletionPolicy="Retain")
+    settled(world)
+    before = len(world.server.history)
+    world.server.delete("tenantprofiles", "p")
+    settled(world)
+    assert world.marks("a") == {"p.default-deny"}
+    assert writes(world, before) == []
+
+
+def test_a_change_that_is_only_reported_leaves_the_mark_as_others_left_it(world: World) -> None:
+    started(world, DENY, drift="Report")
+    assert world.marks("a") == {"p.default-deny"}
+    label(world, "p.default-deny", None)
+    world.run_for(60)
+    assert world.marks("a") == set()
+    assert world.condition("Degraded") == "True"

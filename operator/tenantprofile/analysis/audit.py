@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
 
+from tenantprofile.analysis.admission import lets_host_network_through
 from tenantprofile.analysis.listing import pair_count
 from tenantprofile.analysis.naming import end_text
 from tenantprofile.analysis.world import Assembly, PolicySource
@@ -101,6 +102,13 @@ class Audit:
     excluded: tuple[str, ...]
     system: frozenset[str] = frozenset()
     needs: tuple[Need, ...] = ()
+    admitting: tuple[str, ...] = ()
+    """Namespaces of a profile whose Pod Security level lets pods with hostNetwork through."""
+
+    @property
+    def exempt(self) -> list[Coverage]:
+        """Pods with hostNetwork in the namespaces of tenants: no policy can cover them."""
+        return [pod for pod in self.pods if pod.exempt and pod.workload.namespace not in self.system]
 
     def countable(self, *, system: bool = False) -> list[Coverage]:
         """The pods that policies can govern, of tenants or else of the system."""
@@ -174,7 +182,14 @@ def audit(
         for need in needs((item.raw for item in assembly.objects), assembly.world, settings)
         if need.namespace not in left_out
     )
-    return Audit(pods, spaces, widenings, tuple(sorted(left_out)), apart, needed)
+    admitting = tuple(
+        space.name
+        for space in spaces
+        if space.profiles
+        and not space.system
+        and lets_host_network_through(assembly.world.namespaces[space.name].labels)
+    )
+    return Audit(pods, spaces, widenings, tuple(sorted(left_out)), apart, needed, admitting)
 
 
 def _namespaces(

@@ -64,6 +64,10 @@ def evidence(
         "system": {"names": sorted(found.system), **totals(found, system=True)},
         "uncovered": _at(found, "open"),
         "openToAll": _at(found, "open to all"),
+        "hostNetwork": {
+            "pods": [str(pod.workload) for pod in found.exempt],
+            "namespacesAdmittingIt": list(found.admitting),
+        },
         "needs": {
             **{
                 state: sum(need.state == state for need in found.needs)
@@ -190,7 +194,15 @@ def markdown(data: Mapping[str, Any]) -> str:
     if total["hostNetworkPods"]:
         lines += [
             "",
-            f"{total['hostNetworkPods']} pods use their node's network, which no policy can cover.",
+            f"{total['hostNetworkPods']} pods use their node's network, which no policy can cover:",
+            "",
+            *(f"- {name}" for name in data["hostNetwork"]["pods"]),
+        ]
+    if admitting := data["hostNetwork"]["namespacesAdmittingIt"]:
+        lines += [
+            "",
+            "Namespaces of profiles whose Pod Security level lets pods with hostNetwork through:"
+            f" {', '.join(admitting)}.",
         ]
     if apart := data["system"]["names"]:
         lines += ["", f"Counted apart, as namespaces of the system: {', '.join(apart)}."]

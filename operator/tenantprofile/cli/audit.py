@@ -253,6 +253,13 @@ def _lines(reading: Reading, found: Audit) -> Iterator[str]:
             f"Pods isolated but open to all for {name}",
             [str(pod.workload) for pod in found.at(direction, "open to all")],
         )
+    yield from _section(
+        "Pods with hostNetwork, which no policy can cover", [str(pod.workload) for pod in found.exempt]
+    )
+    yield from _section(
+        "Namespaces of a profile whose Pod Security level lets pods with hostNetwork through",
+        list(found.admitting),
+    )
     yield from _section("Policies beside the profiles that widen them", list(_widenings(found)))
     cut = [need for need in found.needs if need.state == "cut"]
     yield from _section("Flows that other objects need and policies cut", [need.text for need in cut])

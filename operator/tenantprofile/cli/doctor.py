@@ -14,8 +14,8 @@ from tenantprofile.cli.options import cluster_options, operator_namespace_option
 from tenantprofile.cli.output import data_text, document, markdown_table, output_option, say, stop, table
 
 if TYPE_CHECKING:
-    from tenantprofile.doctor.condition import Observation
     from tenantprofile.doctor.enforcement import Wishes
+    from tenantprofile.doctor.observation import Observation
     from tenantprofile.enforcement.report import Report
     from tenantprofile.guard.probes import Verdict
 
@@ -86,7 +86,8 @@ def doctor(
     """Look whether an installation is sound; with --enforcement, whether policies are enforced.
 
     Without --enforcement nothing is written: versions, CRDs, the operator, its lease, its rights and the guard are
-    looked at. With it a namespace tenantprofile-doctor-… is made, and removed in the end, also after
+    looked at, and whether admission holds back pods that come before their policies, and pods with hostNetwork.
+    With it a namespace tenantprofile-doctor-… is made, and removed in the end, also after
     Ctrl-C. With --guard every part of the guard is tried by dry-runs, which write nothing either.
 
     Without --kubeconfig and --context the cluster is that of the pod this runs in.
@@ -224,7 +225,7 @@ def _show_guard(found: list[Verdict], output: str) -> int:
 
 
 def _show_condition(found: list[Observation], output: str) -> int:
-    sound = all(one.state == "ok" for one in found)
+    sound = all(one.state in ("ok", "note") for one in found)
     if output in ("json", "yaml"):
         data = {"sound": sound, "observations": [one.as_data() for one in found]}
         click.echo(data_text(document("ConditionReport", data), output))

@@ -135,11 +135,15 @@ class Api:
         except ValueError as error:
             raise _unintelligible("GET", path, error) from error
 
-    async def pages(self, path: str, *, selector: str | None = None) -> AsyncIterator[Listed]:
+    async def pages(
+        self, path: str, *, selector: str | None = None, fields: str | None = None
+    ) -> AsyncIterator[Listed]:
         """A list in pages. Raises ApiError; Gone when the continue token has expired."""
         params = {"limit": str(settings.PAGE)}
         if selector:
             params["labelSelector"] = selector
+        if fields:
+            params["fieldSelector"] = fields
         while True:
             try:
                 listed = decode.page(await self._raw("GET", f"{path}?{urlencode(params)}"))

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import yaml
 
 from tenantprofile import __version__
 from tenantprofile.cluster.api import PROFILES, ApiError, Object
+from tenantprofile.doctor.admission import host_network, pod_gate
 from tenantprofile.doctor.connection import Connection, DoctorError
 from tenantprofile.doctor.guard import read as read_guard
+from tenantprofile.doctor.observation import Observation
 from tenantprofile.doctor.rights import Right, lacking
 from tenantprofile.guard.inspection import PartReport, inspect
 from tenantprofile.names import GROUP, VERSION
@@ -30,20 +31,6 @@ SEAL: Final = "tenantprofile-operator-seal"  # the name of a Secret, and no secr
 
 _CRDS: Final = ("tenantprofiles", "policytemplates")
 _NETWORKING: Final = "networking.k8s.io"
-
-State = Literal["ok", "wrong", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One thing that was looked at: how it stands and what was seen."""
-
-    what: str
-    state: State
-    seen: str
-
-    def as_data(self) -> dict[str, str]:
-        return {"what": self.what, "state": self.state, "seen": self.seen}
 
 
 async def observe(connection: Connection, namespace: str) -> list[Observation]:
@@ -60,6 +47,8 @@ async def observe(connection: Connection, namespace: str) -> list[Observation]:
         ("operator's rights", lambda: _rights(connection, namespace)),
         ("profiles", lambda: _profiles(connection)),
         ("guard", lambda: _guard(connection)),
+        ("pod gate", lambda: pod_gate(connection, namespace)),
+        ("hostNetwork", lambda: host_network(connection, namespace)),
     ]
     return [first, *await asyncio.gather(*(_look(what, look) for what, look in looks))]
 

@@ -104,10 +104,14 @@ class Connection(Api):
             content = {}
         return Reply(answer.status, message, tuple(str(w) for w in warnings if w), content)
 
-    async def items(self, path: str, selector: str | None = None) -> list[Object]:
+    async def items(self, path: str, selector: str | None = None, fields: str | None = None) -> list[Object]:
         """Everything in a list. Raises ApiError."""
         try:
-            return [item async for page in self.pages(path, selector=selector) for item in page.items]
+            return [
+                item
+                async for page in self.pages(path, selector=selector, fields=fields)
+                for item in page.items
+            ]
         except Gone as error:
             raise ApiError(410, "Expired", f"the list of {path} expires before it ends") from error
 

@@ -18,14 +18,14 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from tenantprofile.names import GROUP
+from tenantprofile.names import GROUP, LABEL_GUARD
 
 Object = dict[str, Any]
 Action = Literal["deny", "warn", "audit"]
 
 POLICY: Final = "ValidatingAdmissionPolicy"
 BINDING: Final = "ValidatingAdmissionPolicyBinding"
-LABEL: Final = f"{GROUP}/guard"
+LABEL: Final = LABEL_GUARD
 """On every policy and binding: the part that it belongs to."""
 
 LABEL_STAYS: Final = f"{GROUP}/guard-stays"

@@ -108,3 +108,31 @@ def test_csv_has_a_row_for_every_namespace_and_pod() -> None:
         ("Pod", "a", "restricted"),
         ("Pod", "agent", "exempt"),
     ]
+
+
+def test_pods_with_host_network_and_namespaces_that_admit_them_are_named() -> None:
+    closed = """
+    apiVersion: v1
+    kind: Namespace
+    metadata: {name: closed, labels: {tenant: "yes", pod-security.kubernetes.io/enforce: baseline}}
+    """
+    labelled = """
+    apiVersion: v1
+    kind: Namespace
+    metadata: {name: shop, labels: {tenant: "yes"}}
+    """
+    profile = """
+    apiVersion: tenantprofile.dev/v1alpha1
+    kind: TenantProfile
+    metadata: {name: p}
+    spec: {namespaceSelector: {matchLabels: {tenant: "yes"}}, policies: [{template: default-deny}]}
+    """
+    assembly = assembled(labelled, closed, profile, HOST, pod("x", "foreign"))
+    found = audit(assembly)
+    assert [str(pod.workload) for pod in found.exempt] == ["shop/agent"]
+    assert found.admitting == ("shop",)
+    data = evidence(assembly, found, Circumstances("2026-01-01T00:00:00Z"))
+    assert data["hostNetwork"] == {"pods": ["shop/agent"], "namespacesAdmittingIt": ["shop"]}
+    page = markdown(data)
+    assert "- shop/agent" in page
+    assert "lets pods with hostNetwork through: shop." in page
