@@ -266,7 +266,7 @@ def test_the_audit_takes_the_values_of_the_operator(helm: Helm) -> None:
     egress = found["NetworkPolicy", "audit-egress"]["spec"]["egress"]
     assert egress[0] == found["NetworkPolicy", "apiserver-egress"]["spec"]["egress"][0]
     ingress = found["NetworkPolicy", "audit-ingress"]["spec"]["ingress"]
-    assert ingress[0]["from"] == [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]
+    assert ingress[0]["from"][0]["namespaceSelector"]["matchLabels"]["team"] == "monitoring"
     without = comparable(template(helm, "--set=audit.enabled=true,networkPolicy.enabled=false"))
     assert not [name for kind, name in without if kind == "NetworkPolicy"]
 
