@@ -14,6 +14,9 @@ from typing import Any, Final
 
 import click
 
+from tenantprofile.analysis.following import Following
+from tenantprofile.auditor.metrics import Metrics as AuditMetrics
+from tenantprofile.auditor.metrics import Present as AuditPresent
 from tenantprofile.cli.main import main as cli
 from tenantprofile.controller.metrics import Metrics, Present
 from tenantprofile.planning.status import Drift, Outcome, Problem, Tally
@@ -127,8 +130,11 @@ def metrics_page() -> str:
         "\n\n".join(
             [
                 "# Metrics",
-                _generated_from("operator/tenantprofile/controller/metrics.py"),
-                "Served at `/metrics` with `tenantprofile run --metrics-port`. How to scrape them, and the alerts"
+                _generated_from(
+                    "the metrics.py of operator/tenantprofile/controller and operator/tenantprofile/auditor"
+                ),
+                "Served at `/metrics` with `tenantprofile run --metrics-port`, and those that begin with"
+                " `tenantprofile_audit_` by `tenantprofile audit --serve`. How to scrape them, and the alerts"
                 " on them: [metrics, alerts and logs](../observability.md).",
                 _table(["Metric", "Type", "Labels", "Meaning"], rows),
             ]
@@ -155,8 +161,14 @@ def metrics() -> list[tuple[str, str, str, str]]:
             blind={"namespaces": lambda: None},
         )
     )
+    following = Following()
+    nothing = following.judge(following.snapshot(), "2026-01-31")
+    audit = AuditMetrics()
+    audit.registry.register(
+        AuditPresent(lambda: nothing, {"pods": float}, {"pods": lambda: None}, {"pods": int}, float, bool)
+    )
     found = []
-    for family in counts.registry.collect():
+    for family in (*counts.registry.collect(), *audit.registry.collect()):
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
         name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
         kind = "gauge" if family.type == "info" else family.type

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from client import Client, eventually, policies_of
+from client import Client, Refused, eventually, policies_of
 from cluster.conftest import World
 from controlplane import ControlPlane
 from controlplane.process import Process, free_ports
@@ -103,35 +104,39 @@ def served(cp: ControlPlane) -> Iterator[Served]:
         cp.kubectl("delete", "-f", str(COMPONENT / "deployment.yaml"), "--wait=false")
 
 
-def add_pod(client: Client, namespace: str, name: str, **spec: Any) -> None:
-    client.create(
-        f"/api/v1/namespaces/{namespace}/pods",
-        {
+AddPod = Callable[..., None]
+
+
+@pytest.fixture
+def add_pod(admin: Client) -> Iterator[AddPod]:
+    """Makes a pod, which no scheduler ever places; gone after the test."""
+    made: list[str] = []
+
+    def add(namespace: str, name: str, **spec: Any) -> None:
+        account = {"metadata": {"name": "default"}}
+        with contextlib.suppress(Refused):  # the controller-manager's, where there is one
+            admin.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
+        pods = f"/api/v1/namespaces/{namespace}/pods"
+        main = {"name": "main", "image": "none"}
+        body = {
             "metadata": {"name": name, "labels": {"app": name}},
-            "spec": {
-                "automountServiceAccountToken": False,
-                "containers": [{"name": "main", "image": "none"}],
-                **spec,
-            },
-        },
-    )
+            "spec": {"automountServiceAccountToken": False, "containers": [main], **spec},
+        }
+        admin.create(pods, body)
+        made.append(f"{pods}/{name}")
 
-
-def with_accounts(client: Client, namespace: str) -> None:
-    """The account that admission gives to pods, where no controller-manager makes it."""
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-    if not any(item["metadata"]["name"] == "default" for item in client.items(path)):
-        client.create(path, {"metadata": {"name": "default"}})
+    yield add
+    for path in made:
+        admin.delete(f"{path}?gracePeriodSeconds=0")
 
 
 def test_a_tenants_allow_all_is_reported_until_it_is_deleted(
-    world: World, served: Served, operator: OperatorProcess
+    world: World, served: Served, operator: OperatorProcess, add_pod: AddPod
 ) -> None:
     profile = world.profile("default-deny")
     namespace = world.namespace()
     world.has(namespace, f"{profile}.default-deny")
-    with_accounts(world.client, namespace)
-    add_pod(world.client, namespace, "web")
+    add_pod(namespace, "web")
     restricted = 'tenantprofile_audit_pods{direction="ingress",level="restricted"}'
     wide = 'tenantprofile_audit_pods{direction="ingress",level="open_to_all"}'
     eventually(lambda: served.metric(restricted) == 1)
@@ -158,15 +163,19 @@ def test_a_tenants_allow_all_is_reported_until_it_is_deleted(
 
 
 def test_the_report_is_what_an_audit_of_files_says(
-    world: World, served: Served, operator: OperatorProcess, cp: ControlPlane, tmp_path: Path
+    world: World,
+    served: Served,
+    operator: OperatorProcess,
+    cp: ControlPlane,
+    add_pod: AddPod,
+    tmp_path: Path,
 ) -> None:
     profile = world.profile("default-deny", "dns-egress")
     first, second = world.namespace(), world.namespace(tenant="")
     world.has(first, f"{profile}.default-deny", f"{profile}.dns-egress")
     for namespace in (first, second):
-        with_accounts(world.client, namespace)
-        add_pod(world.client, namespace, "web")
-        add_pod(world.client, namespace, "node-agent", hostNetwork=True)
+        add_pod(namespace, "web")
+        add_pod(namespace, "node-agent", hostNetwork=True)
     world.client.create(policies_of(first), OPEN)
     eventually(lambda: served.metric("tenantprofile_audit_host_network_pods") == 2)
     eventually(lambda: served.metric("tenantprofile_audit_widening_policies") == 1)
@@ -176,7 +185,7 @@ def test_the_report_is_what_an_audit_of_files_says(
     for kind in ("namespaces", "pods", "services", "networkpolicies"):
         # Profiles stay out: from files they would be rendered anew, and a live cluster is as it is.
         path = tmp_path / f"{kind}.yaml"
-        path.write_text(cp.kubectl("get", kind, "--all-namespaces", "-o", "yaml"))
+        path.write_text(cp.kubectl("get", kind, "--all-namespaces", "-o", "yaml").stdout)
         files.append(str(path))
     done = subprocess.run(
         [sys.executable, "-m", "tenantprofile", "audit", *files, "-o", "json"],

@@ -6,6 +6,7 @@ removed by Helm itself, while the operator runs under the account that the chart
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -77,8 +78,8 @@ def test_default_values_install_what_kustomize_installs(cp: ControlPlane, helm: 
 def test_values_and_components_of_the_same_name_are_the_same(
     cp: ControlPlane, helm: Helm, tmp_path: Path
 ) -> None:
-    names = ["high-availability", "monitoring", "metrics-secure"]
-    values = "replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true,metrics.secure.enabled=true"
+    names = ["audit", "high-availability", "monitoring", "metrics-secure"]
+    values = "audit.enabled=true,replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true,metrics.secure.enabled=true"
     if (DEPLOY / "components" / "guard" / "kustomization.yaml").exists():
         names.append("guard")
         values += ",guard.enabled=true"
@@ -113,6 +114,12 @@ COMBINATIONS = {
         "image": {"repository": "registry.example/t", "digest": DIGEST, "pullSecrets": [{"name": "pull"}]}
     },
     "highly available": {"replicas": 3, "podDisruptionBudget": {"minAvailable": "50%"}},
+    "audit": {
+        "audit": {"enabled": True},
+        "image": {"pullPolicy": "Always", "pullSecrets": [{"name": "pull"}]},
+        "networkPolicy": {"apiServer": {"ports": [8443], "cidrs": ["10.0.0.1/32"]}},
+        "metrics": {"scrapeFrom": {"team": "monitoring"}},
+    },
     "own placement": {
         "priorityClassName": "",
         "nodeSelector": {"a": "b"},
@@ -253,6 +260,23 @@ def test_the_api_server_takes_every_combination(
 def test_wrong_values_are_refused_by_name(helm: Helm, flag: str, said: str) -> None:
     with pytest.raises(HelmError, match=re.escape(said)):
         template(helm, f"--set={flag}")
+
+
+def test_the_audit_takes_the_values_of_the_operator(helm: Helm) -> None:
+    values = COMBINATIONS["audit"]
+    flags = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
+    found = comparable(template(helm, *flags))
+    pod = found["Deployment", "tenantprofile-audit"]["spec"]["template"]["spec"]
+    operator = found["Deployment", NAME]["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == operator["imagePullSecrets"]
+    assert pod["containers"][0]["image"] == operator["containers"][0]["image"]
+    assert pod["containers"][0]["imagePullPolicy"] == "Always"
+    egress = found["NetworkPolicy", "audit-egress"]["spec"]["egress"]
+    assert egress[0] == found["NetworkPolicy", "apiserver-egress"]["spec"]["egress"][0]
+    ingress = found["NetworkPolicy", "audit-ingress"]["spec"]["ingress"]
+    assert ingress[0]["from"][0]["namespaceSelector"]["matchLabels"]["team"] == "monitoring"
+    without = comparable(template(helm, "--set=audit.enabled=true,networkPolicy.enabled=false"))
+    assert not [name for kind, name in without if kind == "NetworkPolicy"]
 
 
 @needs_guard

@@ -106,7 +106,7 @@ def needs(
     Objects are manifests as YAML gives them; lists are opened, and fields of wrong types are passed over.
     """
     finder = _Finder(objects, world, settings)
-    found = finder.find()
+    found = finder.find(what)
     return _merged(need for need in found if what is None or need.what in what)
 
 
@@ -181,15 +181,19 @@ class _Finder:
     settings: Settings
     _kinds: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
-    def find(self) -> Iterator[Need]:
+    def find(self, what: frozenset[What] | None) -> Iterator[Need]:
+        """Those of these sorts; what takes a look at every pod only where it is asked for."""
         for raw in _each(self.objects):
             self._kinds.setdefault(str(raw.get("kind")), []).append(raw)
         yield from self._api_server()
         yield from self._ingress()
         yield from self._monitoring()
-        yield from self._dns()
-        yield from self._external_names()
-        yield from self._probes()
+        if what is None or "dns" in what:
+            yield from self._dns()
+        if what is None or "external name" in what:
+            yield from self._external_names()
+        if what is None or "probe" in what:
+            yield from self._probes()
 
     def _of(self, kind: str, *groups: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """(namespace, name, manifest) of a kind."""

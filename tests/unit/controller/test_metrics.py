@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
+from tenantprofile.analysis.following import Following
+from tenantprofile.auditor.metrics import Metrics as AuditMetrics
+from tenantprofile.auditor.metrics import Present as AuditPresent
 from tenantprofile.controller.metrics import MAX_MANAGERS, Metrics, Present
 from tenantprofile.planning.status import Drift, Outcome, Problem, Tally
 
 ROOT = Path(__file__).resolve().parents[3]
-ALERTS = yaml.safe_load((ROOT / "deploy/observability/alerts.yaml").read_text())["spec"]["groups"][0]["rules"]
+GROUPS = yaml.safe_load((ROOT / "deploy/observability/alerts.yaml").read_text())["spec"]["groups"]
+ALERTS = [rule for group in GROUPS for rule in group["rules"]]
 DASHBOARD = json.loads((ROOT / "deploy/observability/dashboards/operator.json").read_text())
 _NAME = re.compile(
     r"\b((?:tenantprofile|workqueue|rest_client|leader_election|controller_runtime)_[a-z_]+)\b"
@@ -126,7 +131,40 @@ def exposed() -> set[str]:
     metrics.changed("created")
     metrics.refused(403, "Forbidden")
     metrics.requested("GET", "/", 200, 0.1)
-    return {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    registries = metrics.registry, audit_registry()
+    return {
+        sample.name for registry in registries for family in registry.collect() for sample in family.samples
+    }
+
+
+def audit_registry() -> CollectorRegistry:
+    """The metrics of the continuous audit after a round over nothing."""
+    following = Following()
+    found = following.judge(following.snapshot(), "2026-01-31")
+    metrics = AuditMetrics()
+    metrics.rounds.observe(1.0)
+    metrics.registry.register(
+        AuditPresent(
+            found=lambda: found,
+            ages={"pods": float},
+            blind={"pods": lambda: "the first list of pods has not ended"},
+            unreadable={"pods": int},
+            report_age=float,
+            complete=lambda: False,
+        )
+    )
+    return metrics.registry
+
+
+def test_an_audit_without_a_round_has_no_counts_and_says_what_it_does_not_see() -> None:
+    metrics = AuditMetrics()
+    metrics.registry.register(
+        AuditPresent(lambda: None, {"pods": float}, {"pods": lambda: "blind"}, {"pods": int}, float, bool)
+    )
+    names = {family.name for family in metrics.registry.collect()}
+    assert "tenantprofile_audit_pods" not in names
+    assert metrics.registry.get_sample_value("tenantprofile_audit_complete") == 0.0
+    assert metrics.registry.get_sample_value("tenantprofile_audit_input_blind", {"kind": "pods"}) == 1.0
 
 
 EXPRESSIONS: list[Any] = [

@@ -34,6 +34,7 @@ class Case:
     fires: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    value: str = ""
 
 
 CASES = [
@@ -160,6 +161,67 @@ CASES = [
         silent=("5m", "30m"),
         labels={"code": "403", "reason": "Forbidden"},
     ),
+    Case(
+        "TenantProfileAuditAbsent",
+        "the audit is scraped, then it is not, then it is again",
+        {'tenantprofile_audit_build_info{instance="a"}': "1x10 _x29 1x20"},
+        fires=("30m",),
+        silent=("10m", "20m", "41m"),
+    ),
+    Case(
+        "TenantProfileAuditAbsent",
+        "it was never installed",
+        {'tenantprofile_build_info{instance="a"}': "1x60"},
+        silent=("30m", "59m"),
+    ),
+    Case(
+        "TenantProfileAuditIncomplete",
+        "the CRDs are away for a while",
+        {'tenantprofile_audit_complete{instance="a"}': "1x5 0x20 1x30"},
+        fires=("12m", "25m"),
+        silent=("5m", "10m", "27m"),
+    ),
+    Case(
+        "TenantProfileAuditLate",
+        "no round ends for 45 minutes, then one does",
+        {'tenantprofile_audit_report_age_seconds{instance="a"}': "0+60x45 0x14"},
+        fires=("37m", "45m"),
+        silent=("30m", "34m", "47m"),
+    ),
+    *(
+        Case(
+            alert,
+            f"three {what} are open to all for a while",
+            {
+                f'tenantprofile_audit_{what}{{direction="ingress",level="open_to_all"}}': "0x5 3x25 0x30",
+                f'tenantprofile_audit_{what}{{direction="ingress",level="open"}}': "0x60",
+                f'tenantprofile_audit_{what}{{direction="egress",level="restricted"}}': "9x60",
+            },
+            fires=("22m", "30m"),
+            silent=("5m", "19m", "32m"),
+            labels={"direction": "ingress", "level": "open_to_all"},
+            value="3",
+        )
+        for alert, what in (
+            ("TenantProfileUncoveredPods", "pods"),
+            ("TenantProfileUncoveredNamespaces", "namespaces"),
+        )
+    ),
+    *(
+        Case(
+            alert,
+            "two of them for a while",
+            {f'tenantprofile_audit_{what}{{instance="a"}}': "0x5 2x25 0x30"},
+            fires=("22m", "30m"),
+            silent=("5m", "32m"),
+            value="2",
+        )
+        for alert, what in (
+            ("TenantProfileWideningPolicies", "widening_policies"),
+            ("TenantProfileAssertionViolated", "violated_assertions"),
+            ("TenantProfileHostNetworkPods", "host_network_pods"),
+        )
+    ),
 ]
 
 
@@ -177,6 +239,7 @@ def expected(case: Case, rules: dict[str, Any]) -> list[Any]:
         key: re.sub(r"{{ \$labels\.(\w+) }}", lambda found: case.labels[found[1]], text)
         for key, text in rule["annotations"].items()
     }
+    annotations = {key: text.replace("{{ $value }}", case.value) for key, text in annotations.items()}
     return [{"exp_labels": rule["labels"] | case.labels, "exp_annotations": annotations}]
 
 
