@@ -1,4 +1,4 @@
-"""The reference pages, from what the program itself reads: CRDs, built-in templates, rules of lint.
+"""The reference pages, from what the program itself reads: CRDs, built-in templates, rules of lint, metrics.
 
     python docs/generate.py            writes docs/reference/
     python docs/generate.py --check    writes nothing; exit code 1 and the names of stale pages
@@ -25,6 +25,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # The sources beside this file, not a release that happens to be installed.
 sys.path.insert(0, str(ROOT / "operator"))
 
+from tenantprofile.controller.metrics import BUCKETS, FAMILIES  # noqa: E402
 from tenantprofile.linting.catalogue import GROUPS, RULES  # noqa: E402
 from tenantprofile.policy.findings import Rule  # noqa: E402
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts  # noqa: E402
@@ -336,6 +337,23 @@ def lint_rules_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def metrics_page() -> str:
+    rows = [
+        [code(f.name), f.type, ", ".join(code(label) for label in f.labels), f.meaning]
+        for f in FAMILIES.values()
+    ]
+    parts = [
+        "# Metrics",
+        _generated_from("operator/tenantprofile/controller/metrics.py"),
+        "What `tenantprofile run --metrics-port 9090` serves at `/metrics`; "
+        "[observability.md](../observability.md) says how to use it. No label takes a value of which there may be one "
+        "for each namespace.",
+        table(["Metric", "Type", "Labels", "Meaning"], rows),
+        f"Buckets of all histograms, in seconds: {', '.join(f'{bound:g}' for bound in BUCKETS)}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _of_group(group: str) -> list[Rule]:
     return [rule for rule in RULES.values() if rule.group == group]
 
@@ -375,6 +393,7 @@ def pages() -> dict[Path, str]:
         crd = yaml.safe_load((ROOT / source).read_text(encoding="utf-8"))
         text = (ROOT / "examples" / f"{example}.yaml").read_text(encoding="utf-8")
         found[REFERENCE / f"{name}.md"] = crd_page(crd, source, text)
+    found[REFERENCE / "metrics.md"] = metrics_page()
     found[REFERENCE / "lint-rules.md"] = lint_rules_page()
     found[REFERENCE / "templates.md"] = templates_page(load_folder(ROOT / "templates", built_in=True))
     return found

@@ -78,11 +78,12 @@ class _Operator:
         self._clock = clock
         self._state = State(operator_namespace=settings.namespace)
         policies = PolicyCache()
-        self._queue = WorkQueue(clock)
+        self._metrics = Metrics(clock)
+        self._queue = WorkQueue(clock, self._metrics.queue)
         self._renderer = ProcessRenderer()
+        self._renderer.rendered = self._metrics.rendered
         self._status_writer = StatusWriter(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
-        self._metrics = Metrics(clock)
         api.requested = self._metrics.requested
         self._tracing = self._traced(api) if settings.tracing else Tracing()
         self._metrics.standby = self._tracing.standby = settings.leader_election
@@ -231,15 +232,13 @@ class _Operator:
         return Present(
             # What a replica counted when it led is old, and what waits at a standby is the leader's to do.
             tallies=lambda: self._status_writer.tallies if self._leads else {},
-            queue=lambda: {
-                "depth": float(len(self._queue)),
-                "oldest": self._queue.oldest() if self._may_write.is_set() else 0.0,
-            },
+            depth=lambda: self._queue.ready,
+            under_way=self._queue.under_way,
+            oldest=lambda: self._queue.oldest() if self._may_write.is_set() else 0.0,
             watches={informer.kind: ago(informer) for informer in informers},
             blind={informer.kind: informer.problem for informer in informers},
             compared=lambda: self._clock() - self._controller.compared_at,
             leads=lambda: self._leads,
-            renders=lambda: self._renderer.renders,
         )
 
     def _synced(self, complete: bool) -> None:

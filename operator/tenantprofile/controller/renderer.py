@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import logging
 import sys
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from signal import SIGVTALRM
 from typing import Any, Final
@@ -49,6 +50,8 @@ class ProcessRenderer:
         self._refused: OrderedDict[bytes, Failed] = OrderedDict()
         self.renders = 0
         """Requests made."""
+        self.rendered: Callable[[float], None] = lambda seconds: None
+        """Called after each request that was asked, with how long it took."""
 
     async def render(
         self,
@@ -95,7 +98,11 @@ class ProcessRenderer:
         if refused is not None:
             return refused
         async with self._one_at_a_time:
-            line = await self._ask(request)
+            begun = time.monotonic()
+            try:
+                line = await self._ask(request)
+            finally:
+                self.rendered(time.monotonic() - begun)
         if line is None:
             refused = Failed(
                 "RenderFailed",
