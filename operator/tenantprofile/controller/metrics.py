@@ -271,6 +271,25 @@ class Metrics:
         self._latency.labels(method).observe(seconds)
 
 
+class Unmeasured(Metrics):
+    """Counts nothing, where nobody can ask."""
+
+    def waits(self, namespace: str, what: str) -> None:
+        pass
+
+    def passed(self, namespace: str, *, wrote: bool, failed: bool) -> None:
+        pass
+
+    def repaired(self, what: str, manager: str | None) -> None:
+        pass
+
+    def changed(self, what: str, count: int = 1) -> None:
+        pass
+
+    def refused(self, code: int, reason: str) -> None:
+        pass
+
+
 class QueueMetrics:
     """What the work queue tells (`queue.Observer`), under client-go's names and with their meaning."""
 

@@ -26,7 +26,7 @@ from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.health import Health
 from tenantprofile.controller.lease import Lease
 from tenantprofile.controller.ledger import Ledger
-from tenantprofile.controller.metrics import Metrics, Present
+from tenantprofile.controller.metrics import Metrics, Present, Unmeasured
 from tenantprofile.controller.policies import PolicyCache
 from tenantprofile.controller.probes import MetricsServer, ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
@@ -78,13 +78,15 @@ class _Operator:
         self._clock = clock
         self._state = State(operator_namespace=settings.namespace)
         policies = PolicyCache()
-        self._metrics = Metrics(clock)
-        self._queue = WorkQueue(clock, self._metrics.queue)
+        measured = settings.metrics_port != 0
+        self._metrics = Metrics(clock) if measured else Unmeasured(clock)
+        self._queue = WorkQueue(clock, self._metrics.queue if measured else None)
         self._renderer = ProcessRenderer()
-        self._renderer.rendered = self._metrics.rendered
+        if measured:
+            self._renderer.rendered = self._metrics.rendered
+            api.requested = self._metrics.requested
         self._status_writer = StatusWriter(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
-        api.requested = self._metrics.requested
         self._tracing = self._traced(api) if settings.tracing else Tracing()
         self._metrics.standby = self._tracing.standby = settings.leader_election
         self._ledger = Ledger(api, settings.namespace)
@@ -134,7 +136,7 @@ class _Operator:
         from tenantprofile.controller.otel import OtelTracing
 
         tracing = OtelTracing(self._clock)
-        count = self._metrics.requested
+        count = api.requested
 
         def requested(method: str, path: str, code: int, seconds: float) -> None:
             count(method, path, code, seconds)
