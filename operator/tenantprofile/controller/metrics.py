@@ -194,6 +194,15 @@ def _gauge(name: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, FAMILIES[name].meaning, labels=FAMILIES[name].labels)
 
 
+@dataclass(slots=True)
+class _Sight:
+    """A namespace that is to be looked at: why, since when, and when something was last written for it."""
+
+    what: str
+    at: float
+    last_write: float | None = None
+
+
 class Metrics:
     """The metrics of one operator. `clock` gives monotonic seconds."""
 
@@ -201,7 +210,7 @@ class Metrics:
         self._clock = clock
         self.standby = False
         """While another operator leads."""
-        self._since: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._since: OrderedDict[str, _Sight] = OrderedDict()
         self._managers: set[str] = set()
         registry = self.registry = CollectorRegistry()
         self._protected = _histogram("tenantprofile_time_to_protected_seconds", registry)
@@ -226,25 +235,30 @@ class Metrics:
             # The one that leads deals with it. What counts is what comes last before this one takes over.
             self._since.pop(namespace, None)
         if namespace not in self._since:
-            self._since[namespace] = (what, self._clock())
+            self._since[namespace] = _Sight(what, self._clock())
             if len(self._since) > MAX_WAITING:
                 self._since.popitem(last=False)
 
     def took_over(self) -> None:
         """This operator leads from now on: what was seen before the gap was dealt with by the one before."""
         oldest = self._clock() - GAP
-        while self._since and next(iter(self._since.values()))[1] < oldest:
+        while self._since and next(iter(self._since.values())).at < oldest:
             self._since.popitem(last=False)
 
     def passed(self, namespace: str, *, wrote: bool, failed: bool) -> None:
         """A pass over a namespace has ended."""
         self._passes.labels(QUEUE, "error" if failed else "success").inc()
+        sight = self._since.get(namespace)
+        if sight is not None and wrote:
+            sight.last_write = self._clock()
         if failed:
             self._errors.inc()
             return
-        what, since = self._since.pop(namespace, ("", 0.0))
-        if what and wrote:
-            (self._protected if what == "new" else self._repaired_after).observe(self._clock() - since)
+        if sight is not None:
+            del self._since[namespace]
+            if sight.last_write is not None:
+                ended = self._protected if sight.what == "new" else self._repaired_after
+                ended.observe(sight.last_write - sight.at)
 
     def repaired(self, what: str, manager: str | None) -> None:
         """`what`: changed or deleted."""

@@ -51,6 +51,17 @@ def test_the_time_to_protected_ends_with_the_pass_that_wrote_and_succeeded() -> 
     )
 
 
+def test_a_write_counts_though_its_pass_was_tried_again() -> None:
+    clock = Clock()
+    metrics = Metrics(clock)
+    metrics.waits("a", "new")
+    clock.now = 7.0
+    metrics.passed("a", wrote=True, failed=True)
+    clock.now = 9.0
+    metrics.passed("a", wrote=False, failed=False)
+    assert value(metrics, "tenantprofile_time_to_protected_seconds_sum") == 7.0
+
+
 def test_a_standby_keeps_only_what_it_saw_in_the_gap_before_it_leads() -> None:
     clock = Clock()
     metrics = Metrics(clock)
