@@ -185,8 +185,9 @@ def play(client: Client) -> None:
         name = f"shop-{number}"
         client.create(NAMESPACES, {"metadata": {"name": name, **tenant}})
         if number == 20:
-            client.create(policies_of("default"), foreign)
-            client.merge(f"{NAMESPACES}/default", {"metadata": tenant})
+            client.create(NAMESPACES, {"metadata": {"name": "legacy"}})
+            client.create(policies_of("legacy"), foreign)
+            client.merge(f"{NAMESPACES}/legacy", {"metadata": tenant})
         if number == 35:
             client.create(NAMESPACES, {"metadata": {"name": "cramped"}})
             quota = {"count/networkpolicies.networking.k8s.io": "0"}
@@ -201,7 +202,7 @@ def play(client: Client) -> None:
         if number > 3 and number % 10 == 0:
             client.delete(f"{policies_of(f'shop-{number - 1}')}/{PROFILE}.dns-egress")
         if number == 50:
-            client.delete(f"{policies_of('default')}/{PROFILE}.default-deny")
+            client.delete(f"{policies_of('legacy')}/{PROFILE}.default-deny")
         number += 1
         time.sleep(1.0 if now < SECONDS / 2 else 2.0)
 
