@@ -40,6 +40,9 @@ KINDS: Final[dict[str, Kind]] = {
     "memory_adopted": Kind("memory at rest after adoption (VmRSS)", "MB"),
     "memory_rest": Kind("memory at rest after a restart (VmRSS)", "MB", goal=150.0, goal_at=10_000),
     "memory_restart_peak": Kind("peak memory of a restart", "MB", goal=200.0, goal_at=10_000),
+    # metrics
+    "metrics_rate_ratio": Kind("adoption with metrics ÷ without", goal=0.99, better="more", ratio=True),
+    "metrics_cpu_ratio": Kind("CPU of an adoption with metrics ÷ without", ratio=True),
     # protection
     "protect_p50_ratio": Kind("new namespace at rest, p50 ÷ bare sequence's p50", goal=0.8, ratio=True),
     "protect_p99_ratio": Kind("new namespace at rest, p99 ÷ bare sequence's p50", goal=2.0, ratio=True),

@@ -53,6 +53,7 @@ class OperatorProcess:
         program: Sequence[str] = (sys.executable, "-m", "tenantprofile"),
     ) -> None:
         self.cluster = cluster
+        self._made_with = (flags, kubeconfig, program)
         self.port = free_ports(1)[0]
         kubeconfig = kubeconfig or cluster.service_account_kubeconfig(NAMESPACE, ACCOUNT)
         own = [
@@ -68,6 +69,11 @@ class OperatorProcess:
             cluster.directory / f"operator-{self.port}.log",
             cluster.directory,
         )
+
+    def variant(self, *flags: str) -> OperatorProcess:
+        """Another one, not started, with these flags on top."""
+        before, kubeconfig, program = self._made_with
+        return OperatorProcess(self.cluster, *before, *flags, kubeconfig=kubeconfig, program=program)
 
     def start(self, *, wait: bool = True, timeout: float = 60.0) -> Self:
         """Start the process; with `wait`, until it is ready. Raises OperatorError."""

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT / "operator"), str(ROOT / "docs")]
 import reference_pages  # noqa: E402
 
 from tenantprofile.cli import exits  # noqa: E402
+from tenantprofile.controller.metrics import BUCKETS, FAMILIES  # noqa: E402
 from tenantprofile.linting.catalogue import GROUPS, RULES  # noqa: E402
 from tenantprofile.names import CLI_API_VERSION  # noqa: E402
 from tenantprofile.policy.findings import Rule  # noqa: E402
@@ -340,6 +341,29 @@ def lint_rules_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def metrics_page() -> str:
+    rows = [
+        [code(f.name), f.type, ", ".join(code(label) for label in f.labels), f.meaning]
+        for f in FAMILIES.values()
+    ]
+    parts = [
+        "# Metrics",
+        _generated_from("operator/tenantprofile/controller/metrics.py"),
+        "What `tenantprofile run --metrics-port 9090` serves at `/metrics`; "
+        "[observability.md](../observability.md) says how to use it. No label takes a value of which there may be one "
+        "for each namespace.",
+        table(["Metric", "Type", "Labels", "Meaning"], rows),
+        f"Buckets of all histograms, in seconds: {', '.join(f'{bound:g}' for bound in BUCKETS)}.",
+        "## Continuous audit",
+        "What `tenantprofile audit --serve` serves.",
+        table(
+            ["Metric", "Type", "Labels", "Meaning"],
+            [[code(name), *rest] for name, *rest in reference_pages.audit_metrics()],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _of_group(group: str) -> list[Rule]:
     return [rule for rule in RULES.values() if rule.group == group]
 
@@ -413,10 +437,10 @@ def pages() -> dict[Path, str]:
         found[REFERENCE / f"{name}.md"] = crd_page(crd, source, text)
     found[REFERENCE / "exit-codes.md"] = exit_codes_page()
     found[REFERENCE / "outputs.md"] = outputs_page()
+    found[REFERENCE / "metrics.md"] = metrics_page()
     found[REFERENCE / "lint-rules.md"] = lint_rules_page()
     found[REFERENCE / "commands.md"] = reference_pages.commands_page()
     found[REFERENCE / "template-language.md"] = reference_pages.language_page()
-    found[REFERENCE / "metrics.md"] = reference_pages.metrics_page()
     found[REFERENCE / "reasons.md"] = reference_pages.reasons_page()
     found[REFERENCE / "templates.md"] = templates_page(load_folder(ROOT / "templates", built_in=True))
     return found

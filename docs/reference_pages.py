@@ -18,8 +18,6 @@ from tenantprofile.analysis.following import Following
 from tenantprofile.auditor.metrics import Metrics as AuditMetrics
 from tenantprofile.auditor.metrics import Present as AuditPresent
 from tenantprofile.cli.main import main as cli
-from tenantprofile.controller.metrics import Metrics, Present
-from tenantprofile.planning.status import Drift, Outcome, Problem, Tally
 from tenantprofile.rendering import builtin_filters, shape_filters
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -123,44 +121,8 @@ def _escape(text: str) -> str:
 # --- metrics ---
 
 
-def metrics_page() -> str:
-    """Every metric of /metrics, as prometheus-client exposes it after one of everything has happened."""
-    rows = [[f"`{name}`", kind, labels, text] for name, kind, labels, text in metrics()]
-    return (
-        "\n\n".join(
-            [
-                "# Metrics",
-                _generated_from(
-                    "the metrics.py of operator/tenantprofile/controller and operator/tenantprofile/auditor"
-                ),
-                "Served at `/metrics` with `tenantprofile run --metrics-port`, and those that begin with"
-                " `tenantprofile_audit_` by `tenantprofile audit --serve`. How to scrape them, and the alerts"
-                " on them: [metrics, alerts and logs](../observability.md).",
-                _table(["Metric", "Type", "Labels", "Meaning"], rows),
-            ]
-        )
-        + "\n"
-    )
-
-
-def metrics() -> list[tuple[str, str, str, str]]:
-    """Name, type, labels and meaning of every metric, by name."""
-    counts = Metrics()
-    counts.waits("a", "new")
-    counts.passed("a", wrote=True, failed=False)
-    counts.repaired("changed", "kubectl-edit")
-    counts.changed("created")
-    counts.refused(403, "Forbidden")
-    counts.requested("GET", "/api", 200, 0.01)
-    tally = Tally(Drift())
-    tally.put("a", Outcome(1, 0, (Problem("a", "default-deny", "Conflict", "taken"),)))
-    counts.registry.register(
-        Present(
-            lambda: {"payments": tally},
-            watches={"namespaces": float},
-            blind={"namespaces": lambda: None},
-        )
-    )
+def audit_metrics() -> list[tuple[str, str, str, str]]:
+    """Name, type, labels and meaning of every metric of the continuous audit, by name."""
     following = Following()
     nothing = following.judge(following.snapshot(), "2026-01-31")
     audit = AuditMetrics()
@@ -168,7 +130,7 @@ def metrics() -> list[tuple[str, str, str, str]]:
         AuditPresent(lambda: nothing, {"pods": float}, {"pods": lambda: None}, {"pods": int}, float, bool)
     )
     found = []
-    for family in (*counts.registry.collect(), *audit.registry.collect()):
+    for family in audit.registry.collect():
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
         name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
         kind = "gauge" if family.type == "info" else family.type

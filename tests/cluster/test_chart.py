@@ -79,7 +79,8 @@ def test_values_and_components_of_the_same_name_are_the_same(
     cp: ControlPlane, helm: Helm, tmp_path: Path
 ) -> None:
     names = ["audit", "high-availability", "monitoring", "metrics-secure"]
-    values = "audit.enabled=true,replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true,metrics.secure.enabled=true"
+    values = "audit.enabled=true,replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true"
+    values += ",metrics.secure.enabled=true"
     if (DEPLOY / "components" / "guard" / "kustomization.yaml").exists():
         names.append("guard")
         values += ",guard.enabled=true"

@@ -30,6 +30,8 @@ def test_metrics_are_served_and_follow_what_happens(
     assert "tenantprofile_time_to_protected_seconds_count 1.0" in scraped()
     assert 'tenantprofile_policy_changes_total{what="created"} 1.0' in scraped()
     assert 'leader_election_master_status{name="tenantprofile-operator"} 1.0' in scraped()
+    assert 'rest_client_requests_total{code="201",method="POST"}' in scraped()
+    assert 'rest_client_requests_total{code="<error>"' not in scraped()
     world.client.delete(f"{policies_of(namespace)}/{profile}.default-deny")
     eventually(lambda: 'tenantprofile_repairs_total{manager="unknown",what="deleted"} 1.0' in scraped())
 

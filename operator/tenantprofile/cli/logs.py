@@ -6,9 +6,17 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
-FIELDS = ("namespace", "policy", "profile", "template", "identity")
+FIELDS: Final = {
+    "namespace": "The namespace that something happened to.",
+    "policy": "The NetworkPolicy, or the entry of the profile where none could be made.",
+    "profile": "The TenantProfile.",
+    "manager": "The field manager that had changed or deleted the policy, where it is known.",
+    "reason": "The reason of the profile's condition Degraded.",
+    "identity": "This process, as in the lease.",
+}
+"""What a line may carry beside its text, as docs/observability.md lists it."""
 
 
 class JsonFormatter(logging.Formatter):

@@ -454,9 +454,9 @@ class Api:
                 timeout=settings.CONTROL_DEADLINE if control else deadline,
                 control=control,
             )
+            code = answer.status
         except AnswerTooLargeError:
             raise
-            code = answer.status
         except TransportError as error:
             raise ApiError(0, "Unreachable", str(error)) from error
         finally:

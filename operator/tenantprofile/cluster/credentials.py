@@ -124,7 +124,7 @@ class Credentials:
             return
         self._files = files
         if identity != self._identity:
-            logger.info("credentials were renewed")
+            logger.debug("credentials were renewed")
             self._identity = identity
 
     @property

@@ -350,7 +350,9 @@ class Controller:
             self._state.complete = True
             self.compared_at = self._clock()
             await self._look_at_everything()
-            logger.info(
+            # Once at the start; then it is what happens at rest.
+            logger.log(
+                logging.INFO if first else logging.DEBUG,
                 "compared with the whole cluster: %d profiles, %d namespaces, %d policies",
                 len(self._state.profiles),
                 len(self._state.namespaces),

@@ -26,7 +26,7 @@ from tenantprofile.controller.events import EventRecorder
 from tenantprofile.controller.health import Health
 from tenantprofile.controller.lease import Lease
 from tenantprofile.controller.ledger import Ledger
-from tenantprofile.controller.metrics import Metrics, Present
+from tenantprofile.controller.metrics import Metrics, Present, Unmeasured
 from tenantprofile.controller.policies import PolicyCache
 from tenantprofile.controller.probes import MetricsServer, ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
@@ -78,12 +78,15 @@ class _Operator:
         self._clock = clock
         self._state = State(operator_namespace=settings.namespace)
         policies = PolicyCache()
-        self._queue = WorkQueue(clock)
+        measured = settings.metrics_port != 0
+        self._metrics = Metrics(clock) if measured else Unmeasured(clock)
+        self._queue = WorkQueue(clock, self._metrics.queue if measured else None)
         self._renderer = ProcessRenderer()
+        if measured:
+            self._renderer.rendered = self._metrics.rendered
+            api.requested = self._metrics.requested
         self._status_writer = StatusWriter(api, self._state, self._renderer)
         self._events = EventRecorder(api, clock)
-        self._metrics = Metrics(clock)
-        api.requested = self._metrics.requested
         self._tracing = self._traced(api) if settings.tracing else Tracing()
         self._metrics.standby = self._tracing.standby = settings.leader_election
         self._ledger = Ledger(api, settings.namespace)
@@ -133,7 +136,7 @@ class _Operator:
         from tenantprofile.controller.otel import OtelTracing
 
         tracing = OtelTracing(self._clock)
-        count = self._metrics.requested
+        count = api.requested
 
         def requested(method: str, path: str, code: int, seconds: float) -> None:
             count(method, path, code, seconds)
@@ -232,15 +235,13 @@ class _Operator:
         return Present(
             # What a replica counted when it led is old, and what waits at a standby is the leader's to do.
             tallies=lambda: self._status_writer.tallies if self._leads else {},
-            queue=lambda: {
-                "depth": float(len(self._queue)),
-                "oldest": self._queue.oldest() if self._may_write.is_set() else 0.0,
-            },
+            depth=lambda: self._queue.ready,
+            under_way=self._queue.under_way,
+            oldest=lambda: self._queue.oldest() if self._may_write.is_set() else 0.0,
             watches={informer.kind: ago(informer) for informer in informers},
             blind={informer.kind: informer.problem for informer in informers},
             compared=lambda: self._clock() - self._controller.compared_at,
             leads=lambda: self._leads,
-            renders=lambda: self._renderer.renders,
         )
 
     def _synced(self, complete: bool) -> None:

@@ -147,8 +147,13 @@ class OtelTracing(Tracing):
         if len(self._changes) > MAX_CHANGES:
             self._end_change(self._changes[0])
 
+        told: set[str] = set()
+
         def concerns(namespace: str) -> None:
-            change.total += 1
+            if namespace in told:
+                return
+            told.add(namespace)
+            change.total = len(told)
             change.waiting.add(namespace)
             known = self._open.get(namespace)
             if known is not None and known.change is None:

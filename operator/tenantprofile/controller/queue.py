@@ -14,6 +14,7 @@ import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from typing import Protocol
 
 from tenantprofile.settings import (
     BUSY_BURST,
@@ -38,14 +39,44 @@ class _Place(IntEnum):
     LOW = 2
 
 
+class Observer(Protocol):
+    """Is told what client-go's work queue counts, with the same meaning."""
+
+    def added(self) -> None:
+        """A key was added that did not wait already; one that is worked on counts, too."""
+
+    def taken(self, seconds: float) -> None:
+        """A key was handed out, so long after it was added."""
+
+    def worked(self, seconds: float) -> None:
+        """The work on a key ended after so long."""
+
+    def put_off(self) -> None:
+        """A key is to be added later: it failed, or is to be looked at again."""
+
+
+class _Nobody:
+    def added(self) -> None: ...
+    def taken(self, seconds: float) -> None: ...
+    def worked(self, seconds: float) -> None: ...
+    def put_off(self) -> None: ...
+
+
 class WorkQueue:
     """Used from one event loop. `clock` gives seconds that never go back (a monotonic clock)."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], observer: Observer | None = None) -> None:
         self._clock = clock
+        self._observer = observer or _Nobody()
         self._ready: tuple[OrderedDict[str, float], ...] = tuple(OrderedDict() for _ in _Place)
         self._active: dict[str, Priority] = {}
+        self._begun: dict[str, float] = {}
+        """When the work on the active keys began."""
         self._again: dict[str, Priority] = {}
+        self._added: dict[str, float] = {}
+        """When the keys of `_again` were added."""
+        self._since: dict[str, float] = {}
+        """When the ready keys were added, which may be before they became ready."""
         self._later: list[tuple[float, str]] = []
         self._due: dict[str, tuple[float, Priority]] = {}
         self._failures: dict[str, int] = {}
@@ -61,7 +92,7 @@ class WorkQueue:
         `limited`: its own doing, which may go on for ever; beyond BUSY_RATE it waits.
         """
         if key in self._active:
-            self._again[key] = min(priority, self._again.get(key, Priority.LOW))
+            self._add_again(key, priority)
             return
         if priority is Priority.LOW:
             self._make_ready(key, _Place.LOW)
@@ -69,6 +100,12 @@ class WorkQueue:
             self.add_after(key, 1.0 / BUSY_RATE, Priority.HIGH)
         else:
             self._make_ready(key, _Place.RETRIED if key in self._failures else _Place.FRESH)
+
+    def _add_again(self, key: str, priority: Priority) -> None:
+        if key not in self._again:
+            self._added[key] = self._clock()
+            self._observer.added()
+        self._again[key] = min(priority, self._again.get(key, Priority.LOW))
 
     def _make_ready(self, key: str, place: _Place) -> None:
         for other in _Place:
@@ -78,7 +115,11 @@ class WorkQueue:
                 self._ready[place][key] = self._ready[other].pop(key)
                 break
         else:
+            since = self._added.pop(key, None)
+            if since is None:
+                self._observer.added()
             self._ready[place][key] = self._clock()
+            self._since[key] = self._clock() if since is None else since
         self._wake(place is _Place.LOW)
 
     def _is_too_busy(self, key: str) -> bool:
@@ -99,7 +140,9 @@ class WorkQueue:
         """Work on a key later; the earlier of two times is kept, and the higher of two priorities."""
         due = self._clock() + seconds
         known = self._due.get(key)
-        if known is not None:
+        if known is None:
+            self._observer.put_off()
+        else:
             priority = min(priority, known[1])
             if known[0] <= due:
                 self._due[key] = (known[0], priority)
@@ -159,6 +202,8 @@ class WorkQueue:
                     key, _ = self._ready[place].popitem(last=False)
                     priority = Priority.LOW if place is _Place.LOW else Priority.HIGH
                     self._active[key] = priority
+                    now = self._begun[key] = self._clock()
+                    self._observer.taken(now - self._since.pop(key))
                     return key, priority
             if self._ready[_Place.LOW]:
                 self._wake(low=True)  # one that may take it
@@ -183,7 +228,8 @@ class WorkQueue:
 
     def done(self, key: str) -> None:
         """The key is not worked on any more."""
-        self._active.pop(key, None)
+        if self._active.pop(key, None) is not None:
+            self._observer.worked(self._clock() - self._begun.pop(key))
         if key in self._again:
             self.add(key, self._again.pop(key))
 
@@ -198,7 +244,7 @@ class WorkQueue:
             del self._due[key]
             priority = known[1]
             if key in self._active:
-                self._again[key] = min(priority, self._again.get(key, Priority.LOW))
+                self._add_again(key, priority)
             else:
                 self._make_ready(key, _Place.LOW if priority is Priority.LOW else _Place.RETRIED)
 
@@ -221,6 +267,16 @@ class WorkQueue:
     def __len__(self) -> int:
         """Keys that are ready or being worked on; delayed ones do not count."""
         return sum(map(len, self._ready)) + len(self._active)
+
+    @property
+    def ready(self) -> int:
+        """Keys that wait to be handed out."""
+        return sum(map(len, self._ready))
+
+    def under_way(self) -> list[float]:
+        """For how many seconds each of the keys that are worked on has been so."""
+        now = self._clock()
+        return [now - begun for begun in self._begun.values()]
 
     def waiting(self, priority: Priority) -> int:
         """Ready keys of that priority."""

@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import logging
 import sys
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from signal import SIGVTALRM
 from typing import Any, Final
@@ -54,6 +55,8 @@ class ProcessRenderer:
         self._loaded: OrderedDict[bytes, frozenset[str] | Failed] = OrderedDict()
         self.renders = 0
         """Requests made."""
+        self.rendered: Callable[[float], None] = lambda seconds: None
+        """Called after each request that was asked, with how long it took."""
 
     async def load(
         self,
@@ -151,7 +154,11 @@ class ProcessRenderer:
             refused = self._refused.get(key)
             if refused is not None:
                 return refused
-            line = await self._ask(request)
+            begun = time.monotonic()
+            try:
+                line = await self._ask(request)
+            finally:
+                self.rendered(time.monotonic() - begun)
             if line is None:
                 message = f"{what}: needs more than {PROCESSOR_SECONDS:.0f} s of processor time {advice}"
                 refused = self._refused[key] = Failed("RenderFailed", message, always=True)

@@ -109,7 +109,7 @@ def test_a_change_ends_with_the_last_of_its_namespaces(traced: Traced) -> None:
     traced.tracing.changed("p")
     traced.clock.now += 1.0
     with traced.tracing.fan_out(["p"]) as concerns:
-        for name in ("a", "b", "c"):
+        for name in ("a", "b", "c", "b", "a"):
             concerns(name)
     for name in ("a", "b"):
         traced.one_pass(name, 200, method="PUT")
