@@ -12,17 +12,21 @@ ARG BASE=python:3.13-slim
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# otel.txt instead for `tenantprofile run --tracing`.
+ARG REQUIREMENTS=operator.txt
 WORKDIR /src
 COPY requirements ./requirements
 RUN python3 -m venv /build \
  && /build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.txt
 RUN python3 -m venv --without-pip /opt/tenantprofile \
  && /build/bin/python -m pip --python /opt/tenantprofile/bin/python install --no-compile \
-    --require-hashes --only-binary :all: -r requirements/operator.txt
+    --require-hashes --only-binary :all: -r "requirements/${REQUIREMENTS:-operator.txt}"
 COPY pyproject.toml README.md LICENSE ./
 COPY operator ./operator
 COPY templates ./templates
 COPY crds ./crds
+COPY deploy/components/guard ./deploy/components/guard
+COPY deploy/static ./deploy/static
 COPY deploy/image ./deploy/image
 RUN /build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /build/bin/python -m pip --python /opt/tenantprofile/bin/python install --no-compile --no-deps --no-index /dist/*.whl

@@ -9,7 +9,7 @@ comma := ,
 DEBIAN := $(shell cat dev/enforcement/packages.txt dev/image-packages.txt) chromium chromium-driver
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock audit sbom zipapp system-packages demo test lint types layers docs unit cluster chaos-bounded chaos packets-bounded packets browser bench nightly clean
+.PHONY: help install lock audit sbom zipapp system-packages demo test lint types layers docs site release unit cluster attacks chaos-bounded chaos packets-bounded packets browser bench bench-guard nightly clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -45,6 +45,9 @@ sbom: $(STAMP) ## List what the image installs, as CycloneDX, in dist/
 	  --output-reproducible --output-format JSON --output-file dist/tenantprofile-operator.cdx.json
 	@echo dist/tenantprofile-operator.cdx.json
 
+release: $(STAMP) ## The release checklist, then wheel, sdist, image, chart, SBOM and site into dist/ (CHECK=1: the list alone)
+	@PYTHONPATH=dev $(BIN)/python dev/release.py $(if $(CHECK),--check) $(if $(ANYWAY),--anyway)
+
 zipapp: $(STAMP) ## kubectl-tenantprofile as one file for Linux and macOS, and the krew manifest, in dist/
 	@$(BIN)/python dev/archives.py
 
@@ -59,15 +62,25 @@ types: $(STAMP)
 layers: $(STAMP)
 	@$(BIN)/lint-imports --no-cache
 
-docs: $(STAMP) ## Check that the generated reference pages are up to date
+docs: site ## Check that the generated pages are up to date, and build the site
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python docs/pictures.py --check
 	@$(BIN)/python deploy/helm/generate.py --check
+
+site: $(STAMP) ## Build the documentation as a site into dist/site; warnings are errors
+	@rm -rf dist/site
+	@$(BIN)/python -m sphinx -b html -E -W --keep-going -q -d dist/.doctrees docs dist/site
+	@echo dist/site/index.html
 
 unit: $(STAMP) ## The pure core, and its oracles
 	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/model tests/conformance
 
 cluster: $(STAMP) ## Everything against a real API server
-	@$(BIN)/python -m pytest -m 'not slow' tests/cluster tests/guard
+	@$(BIN)/python -m pytest -m 'not slow' tests/cluster tests/guard tests/attacks
+
+attacks: $(STAMP) ## Every attempt of docs/security.md, with and without the guard; records what came of it
+	@TENANTPROFILE_ATTACKS=record $(BIN)/python -m pytest tests/attacks
+	@PYTHONPATH=dev:tests:operator $(BIN)/python -m attacks.table
 
 chaos-bounded: $(STAMP)
 	@$(BIN)/python -m pytest -m 'not slow' tests/chaos
@@ -87,6 +100,9 @@ browser: $(STAMP)
 
 bench: $(STAMP) ## Speed and memory beside the bare floor, on a real API server (SIZES=100,1000)
 	@PYTHONPATH=dev:. $(BIN)/python -m benchmarks --sizes $(or $(SIZES),100$(comma)1000)
+
+bench-guard: $(STAMP) ## What the guard costs a namespace update and a policy's creation, by number of profiles
+	@PYTHONPATH=dev:. $(BIN)/python -m benchmarks.guard --samples $(or $(SAMPLES),200)
 
 nightly: $(STAMP) ## What takes too long for every change
 	@TENANTPROFILE_ORACLE_CASES=5000 $(BIN)/python -m pytest -m slow tests

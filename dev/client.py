@@ -92,7 +92,11 @@ class Client:
                 # A kept-alive connection may have been closed by the server meanwhile.
                 if attempt == 2:
                     raise
-        answer: Object = json.loads(raw) if raw else {}
+        try:
+            answer: Object = json.loads(raw) if raw else {}
+        except ValueError:
+            # "404 page not found", for a group that is not served.
+            raise Refused(response.status, raw.decode(errors="replace").strip()) from None
         if response.status == 429 and "(re)initializing" in raw.decode(errors="replace"):
             # The storage of a custom resource is made anew after every change of its CRD.
             time.sleep(0.2)

@@ -19,12 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = {
     "operator.txt": ["pyproject.toml"],
     "build.txt": ["--group=build"],
+    "otel.txt": ["pyproject.toml", "--extra=otel"],
     "dev.txt": ["pyproject.toml", "--group=dev"],
 }
 
 
 def main() -> int:
-    """Write the three files; uv's exit code where it is not 0."""
+    """Write the four files; uv's exit code where it is not 0."""
     (ROOT / "requirements").mkdir(exist_ok=True)
     for name, what in FILES.items():
         # One resolution for all: what the operator runs with is what it is tested with.

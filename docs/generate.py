@@ -1,4 +1,4 @@
-"""The reference pages, from what the program itself reads: CRDs, built-in templates, rules of lint.
+"""The reference pages, from what the program itself reads: CRDs, built-in templates, rules of lint, commands.
 
     python docs/generate.py            writes docs/reference/
     python docs/generate.py --check    writes nothing; exit code 1 and the names of stale pages
@@ -23,7 +23,9 @@ import yaml
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # The sources beside this file, not a release that happens to be installed.
-sys.path.insert(0, str(ROOT / "operator"))
+sys.path[:0] = [str(ROOT / "operator"), str(ROOT / "docs")]
+
+import reference_pages  # noqa: E402
 
 from tenantprofile.cli import exits  # noqa: E402
 from tenantprofile.linting.catalogue import GROUPS, RULES  # noqa: E402
@@ -412,6 +414,10 @@ def pages() -> dict[Path, str]:
     found[REFERENCE / "exit-codes.md"] = exit_codes_page()
     found[REFERENCE / "outputs.md"] = outputs_page()
     found[REFERENCE / "lint-rules.md"] = lint_rules_page()
+    found[REFERENCE / "commands.md"] = reference_pages.commands_page()
+    found[REFERENCE / "template-language.md"] = reference_pages.language_page()
+    found[REFERENCE / "metrics.md"] = reference_pages.metrics_page()
+    found[REFERENCE / "reasons.md"] = reference_pages.reasons_page()
     found[REFERENCE / "templates.md"] = templates_page(load_folder(ROOT / "templates", built_in=True))
     return found
 
@@ -424,7 +430,7 @@ def main(arguments: list[str] | None = None) -> int:
     check = parser.parse_args(arguments).check
     try:
         wanted = pages()
-    except (MissingDescriptionError, TemplateError, RenderError) as error:
+    except (MissingDescriptionError, TemplateError, RenderError, reference_pages.StaleReasonError) as error:
         print(error, file=sys.stderr)
         return 2
     there = {path.relative_to(ROOT) for path in (ROOT / REFERENCE).glob("*.md")}

@@ -29,6 +29,9 @@ POLICY: dict[str, Any] = {
     ],
 }
 
+EVERYTHING: dict[str, Any] = {**POLICY, "rules": [{"level": "Metadata"}]}
+"""Leases included: for tests of which rights are used."""
+
 
 def read(log: Path) -> Iterator[Event]:
     """Every event written so far; a line still being written is left out."""

@@ -18,9 +18,9 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from . import assets, audit, commands, etcd, kubeconfig, pki
 from .cluster import Cluster, ExistingCluster
@@ -40,13 +40,15 @@ class ControlPlane(Cluster):
 
     ``bind_address`` is where the API server listens besides, or instead of,
     loopback (``0.0.0.0`` is both); ``tls_names`` are further names and
-    addresses in its certificate. Flags are appended to those of `commands`.
+    addresses in its certificate. ``audit_policy`` says what the audit log
+    keeps. Flags are appended to those of `commands`.
     """
 
     def __init__(
         self,
         *,
         audit: bool = False,
+        audit_policy: Mapping[str, Any] = audit.POLICY,
         apiserver_flags: Sequence[str] = (),
         etcd_flags: Sequence[str] = (),
         controller_manager_flags: Sequence[str] = (),
@@ -62,6 +64,7 @@ class ControlPlane(Cluster):
         super().__init__(self._workspace.path, folder / "kubectl")
         self.assets = folder
         self.audit = audit
+        self._audit_policy = audit_policy
         self._lacks_controller_manager = bool(assets.missing(folder, ("kube-controller-manager",)))
         self.has_controller_manager = controller_manager and not self._lacks_controller_manager
         self.admin_token = secrets.token_hex(16)
@@ -213,7 +216,7 @@ class ControlPlane(Cluster):
             f"{self._controller_manager_token},system:kube-controller-manager,controller-manager\n"
         )
         pki.write_private(layout.tokens, tokens.encode())
-        layout.audit_policy.write_text(json.dumps(audit.POLICY))
+        layout.audit_policy.write_text(json.dumps(self._audit_policy))
         ca = files.ca.read_bytes()
         kubeconfig.write(self.admin_kubeconfig, kubeconfig.for_token(self.url, ca, "admin", self.admin_token))
         kubeconfig.write(

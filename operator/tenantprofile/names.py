@@ -27,6 +27,8 @@ ANNOTATION_ADOPT: Final = f"{GROUP}/adopt"
 """Set by a person on a foreign policy: the profile that may take it over."""
 ANNOTATION_SEAL: Final = f"{GROUP}/seal"
 """A keyed digest by which the operator knows its own policies again."""
+LABEL_COMPLETE: Final = f"{GROUP}/complete"
+"""The mark: on one policy of a namespace whose baseline was complete. The guard's pod gate waits for it."""
 ANNOTATION_REPLACED: Final = f"{GROUP}/replaced"
 """The spec of the foreign policy whose name a profile with `conflicts: Replace` took."""
 

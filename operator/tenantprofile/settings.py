@@ -59,6 +59,8 @@ YIELD: Final = 0.005
 
 MAX_LINE: Final = 12_000_000
 """Bytes of one watch event: see MAX_ANSWER of `cluster.transport`."""
+MAX_VALUES: Final = 50_000
+"""Values in a profile or template: reading more would hold up everything else for tenths of a second."""
 MAX_NESTING: Final = 100
 """Levels of nesting in a custom resource: schemas and parameters of real templates have fewer than 20. Python's
 own recursion limit is 1,000."""
@@ -70,6 +72,8 @@ RENEW_DEADLINE: Final = 10.0
 RETRY_PERIOD: Final = 2.0
 """Seconds; the defaults of client-go's leader election."""
 
+GAP: Final = LEASE_DURATION + RETRY_PERIOD
+"""Seconds that nobody leads at most, from the last renewal to the takeover by a standby."""
 LEASE_UNREACHABLE: Final = 20.0
 """Seconds without an answer about the lease after which readiness fails: longer than an API server's restart."""
 

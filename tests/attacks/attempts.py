@@ -2,7 +2,7 @@
 
 `refused` by the API server; `harmless`: without effect, or put right within the suite's bound; `open`:
 it works, and `closed_by` says what closes it. The table in docs/security.md is made of this list
-(`python tests/attacks/table.py`), and the suite holds a real API server to every line of it.
+(`attacks.table`, from what a run recorded), and the suite holds a real API server to every line of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from actors import grant
 from attacks.scene import BASELINE, GROUP, LIMITED, Scene
 from client import NAMESPACES, PROFILES, TEMPLATES, Object, Refused, eventually, policies_of
 
@@ -19,11 +20,9 @@ Act = Callable[[Scene], object]
 Harm = Callable[[Scene], bool]
 
 CLOSED: Object = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+GUARDRAILS = "the guard (`guardrails`), or RBAC: no NetworkPolicies in tenants' roles"
+READ_ONLY = "the guard (`managed-objects`)"
 OPEN: Object = {"podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}
-
-OWNERSHIP = ""
-READING = ""
-BUDGET = ""
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,8 @@ class Attempt:
     guarded: Outcome
     harm: Harm = lambda scene: not scene.protected()
     closed_by: str = ""
-    xfail: str = ""
-    """Why this version falls short of `without`; the guard may close it all the same."""
-    xfail_guarded: str = ""
     slow: bool = False
+    """Left out of the bounded run: the operator restarts in it, or it is as long as ten others."""
 
     @property
     def name(self) -> str:
@@ -133,7 +130,6 @@ JSON_OPEN = [
 JSON_STRIP = [
     {"op": "remove", "path": "/metadata/labels"},
     {"op": "remove", "path": "/metadata/annotations"},
-    {"op": "remove", "path": "/metadata/ownerReferences"},
     {"op": "replace", "path": "/metadata/managedFields", "value": [{}]},
     {"op": "replace", "path": "/spec", "value": OPEN},
 ]
@@ -171,19 +167,13 @@ ON_MANAGED = both(
     managed(
         "take its labels off and open it",
         patch({"metadata": {"labels": None}, "spec": OPEN}),
-        xfail=OWNERSHIP,
     ),
-    managed(
-        "strip labels, annotations, owner and managedFields, and open it", put(stripped), xfail=OWNERSHIP
-    ),
-    managed(
-        "strip everything and open it by a JSON patch", patch(JSON_STRIP, "json-patch+json"), xfail=OWNERSHIP
-    ),
-    managed("delete it and create an open one of its name", recreate, xfail=OWNERSHIP),
+    managed("strip labels, annotations, owner and managedFields, and open it", put(stripped)),
+    managed("strip everything and open it by a JSON patch", patch(JSON_STRIP, "json-patch+json")),
+    managed("delete it and create an open one of its name", recreate),
     managed(
         "hand it to another profile by its label",
         patch({"metadata": {"labels": {f"{GROUP}/profile": "other"}}, "spec": OPEN}),
-        xfail=OWNERSHIP,
     ),
     managed(
         "hand it to another manager by its label",
@@ -234,13 +224,18 @@ def beside(what: str, spec: Object, **metadata: Any) -> Attempt:
         "open",
         "refused",
         harm=exists("mine"),
-        closed_by="the guard (`guardrails`), or RBAC: no NetworkPolicies in tenants' roles",
+        closed_by=GUARDRAILS,
     )
 
 
 def term(operator: str, *values: str) -> Object:
     one: Object = {"key": "team", "operator": operator}
     return {"namespaceSelector": {"matchExpressions": [one | ({"values": list(values)} if values else {})]}}
+
+
+def all_named() -> Object:
+    one = {"key": "kubernetes.io/metadata.name", "operator": "Exists"}
+    return {"namespaceSelector": {"matchExpressions": [one]}}
 
 
 BESIDE = both(
@@ -335,7 +330,6 @@ BREAKING = both(
         "harmless",
         "refused",
         harm=operator_is_down,
-        xfail=READING,
     ),
     Attempt(
         "post an unlabelled policy nested too deep to decode",
@@ -635,8 +629,6 @@ NAMESPACE_WRITERS = [
         "harmless",
         "harmless",
         harm=operator_is_down,
-        xfail=READING,
-        xfail_guarded=READING,
     ),
 ]
 
@@ -675,9 +667,7 @@ def baseline_holds(s: Scene) -> bool:
     return all(found.get(name) == policy for name, policy in s.desired.items())
 
 
-def breaks(
-    what: str, text: str, parameters: Object | None = None, xfail: str = "", name: str = "evil"
-) -> Attempt:
+def breaks(what: str, text: str, parameters: Object | None = None, name: str = "evil") -> Attempt:
     return Attempt(
         what,
         "template",
@@ -685,9 +675,6 @@ def breaks(
         "harmless",
         "harmless",
         harm=stalls,
-        xfail=xfail,
-        xfail_guarded=xfail,
-        slow=bool(xfail),
     )
 
 
@@ -715,19 +702,16 @@ TEMPLATE_AUTHORS = [
         "an exponential pattern in a default",
         BODY,
         {"p": {"type": "string", "pattern": EVIL, "default": LONG}},
-        xfail=BUDGET,
     ),
     breaks(
         "uniqueItems on 9,900 values",
         BODY,
         {"p": {"type": "array", "uniqueItems": True, "default": [{"a": n} for n in range(9900)]}},
-        xfail=BUDGET,
     ),
     breaks(
         "a costly filter in a loop",
         "{% set n = range(9999) | list %}{% for i in range(9999) %}{{ '' if n | sort | length else '' }}{% endfor %}"
         + BODY,
-        xfail=BUDGET,
     ),
     Attempt(
         "write a template that allows everything",
@@ -794,7 +778,7 @@ PROFILE_AUTHORS = [
         "harmless",
     ),
     of_profile(
-        "give parameters that no template takes", on_profile(entry("default-deny", x="y")), "harmless"
+        "give parameters that no template takes", on_profile(entry("same-namespace", x="y")), "harmless"
     ),
     of_profile(
         "give 500 kB of parameters", on_profile({"spec": {"parameters": {"x": "y" * 500_000}}}), "harmless"
@@ -817,9 +801,393 @@ PROFILE_AUTHORS = [
         on_profile({"spec": {"namespaceSelector": None, "selectAllNamespaces": True}}),
         "open",
         harm=lambda s: bool(eventually(lambda: s.admin.find(f"{s.path}/{LIMITED}.default-deny"))),
-        closed_by="nothing: whoever writes a profile chooses its namespaces; review, or a policy of your own",
+        closed_by="RBAC: by design a profile chooses its namespaces, so nobody but the platform team writes profiles",
     ),
 ]
+
+# --- against the guard itself: other ways to say the same, and what it cannot see ---
+
+
+def beside_after(change: Callable[[Scene], object]) -> Act:
+    """A policy that allows nothing, and then the change."""
+
+    def act(s: Scene) -> object:
+        s.policy("mine", CLOSED)
+        return change(s)
+
+    return act
+
+
+def own_is_open(s: Scene) -> bool:
+    found = s.admin.find(f"{s.path}/mine")
+    return found is not None and found["spec"].get("ingress") == [{}]
+
+
+def own_is_marked(s: Scene) -> bool:
+    found = s.admin.find(f"{s.path}/mine")
+    return found is not None and f"{GROUP}/complete" in (found["metadata"].get("labels") or {})
+
+
+def generated(prefix: str) -> Harm:
+    return lambda s: any(
+        p["metadata"]["name"].startswith(prefix) and p["spec"] == OPEN for p in s.admin.items(s.path)
+    )
+
+
+def generate(prefix: str, **metadata: Any) -> Act:
+    return lambda s: s.by.create(s.path, {"metadata": {"generateName": prefix, **metadata}, "spec": OPEN})
+
+
+def before_membership(name: str) -> Act:
+    """A policy made while no profile selects its namespace, which then becomes a tenant's."""
+
+    def act(s: Scene) -> None:
+        s.namespace = s.new_namespace({})
+        if s.actor in ("edit", "admin"):
+            grant(s.admin, s.actor, s.actor, s.namespace)
+            eventually(lambda: s.by.items(s.path) is not None)
+        s.policy(name, OPEN)
+        s.admin.merge(f"{NAMESPACES}/{s.namespace}", {"metadata": {"labels": {"tenancy": "shared"}}})
+        eventually(lambda: len(s.admin.items(s.path)) >= 3)
+
+    return act
+
+
+def older_is_there(name: str) -> Harm:
+    def harm(s: Scene) -> bool:
+        found = s.admin.find(f"{s.path}/{name}")
+        return found is not None and found["spec"] == OPEN
+
+    return harm
+
+
+def sum_of_policies(s: Scene) -> None:
+    """Each allows a part that is small enough; together they allow half of IPv4."""
+    for part in range(64):
+        s.policy(f"part-{part}", blocks(*(f"{2 * part}.{n}.0.0/16" for n in range(4))))
+
+
+def debug_container(s: Scene) -> object:
+    pod: Object = {"metadata": {"name": "pod"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    s.admin.create(f"{NAMESPACES}/{s.namespace}/pods", pod)
+    debugger = {"name": "d", "image": "i", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
+    return s.by.request(
+        "PATCH",
+        f"{NAMESPACES}/{s.namespace}/pods/pod/ephemeralcontainers",
+        {"spec": {"ephemeralContainers": [debugger]}},
+        content_type="application/strategic-merge-patch+json",
+    )
+
+
+def has_debug_container(s: Scene) -> bool:
+    pod = s.admin.find(f"{NAMESPACES}/{s.namespace}/pods/pod")
+    return pod is not None and bool(pod["spec"].get("ephemeralContainers"))
+
+
+AGAINST_THE_GUARD = both(
+    managed(
+        "replace its spec by a strategic merge directive",
+        patch({"spec": {"$patch": "replace", **OPEN}}, "strategic-merge-patch+json"),
+    ),
+    managed(
+        "delete its labels by a strategic merge directive",
+        patch({"metadata": {"labels": {"$patch": "delete"}}}, "strategic-merge-patch+json"),
+    ),
+    managed(
+        "null labels, annotations and finalizers at once",
+        patch({"metadata": {"labels": None, "annotations": None, "finalizers": None}}),
+    ),
+    managed(
+        "delete by DELETECOLLECTION and the operator's label",
+        lambda s: s.by.request("DELETE", s.path, labelSelector=f"{GROUP}/profile={BASELINE}"),
+    ),
+    managed(
+        "delete by DELETECOLLECTION and a field selector",
+        lambda s: s.by.request("DELETE", s.path, fieldSelector=f"metadata.name={BASELINE}.default-deny"),
+    ),
+    managed(
+        "delete it with dependents orphaned",
+        lambda s: s.by.request("DELETE", s.target, propagationPolicy="Orphan"),
+    ),
+    managed("open it, dry-run", patch({"spec": OPEN}, dryRun="All")),
+    refused_anyhow(
+        "open it through a /status subresource",
+        lambda s: s.by.request(
+            "PATCH", f"{s.target}/status", {"spec": OPEN}, content_type="application/merge-patch+json"
+        ),
+    ),
+    Attempt(
+        "allow everything by generateName under a profile's prefix",
+        "",
+        generate(f"{BASELINE}."),
+        "refused",
+        "refused",
+        harm=generated(f"{BASELINE}."),
+    ),
+    Attempt(
+        "allow everything by generateName",
+        "",
+        generate("mine-"),
+        "open",
+        "refused",
+        harm=generated("mine-"),
+        closed_by=GUARDRAILS,
+    ),
+    Attempt(
+        "allow everything, dry-run",
+        "",
+        lambda s: s.by.create(f"{s.path}?dryRun=All", {"metadata": {"name": "mine"}, "spec": OPEN}),
+        "harmless",
+        "refused",
+        harm=exists("mine"),
+    ),
+    Attempt(
+        "open a policy of one's own that allowed nothing, by a patch",
+        "",
+        beside_after(lambda s: s.by.merge(f"{s.path}/mine", {"spec": OPEN})),
+        "open",
+        "refused",
+        harm=own_is_open,
+        closed_by=GUARDRAILS,
+    ),
+    Attempt(
+        "mark a policy of one's own as a complete baseline, by a patch",
+        "",
+        beside_after(
+            lambda s: s.by.merge(f"{s.path}/mine", {"metadata": {"labels": {f"{GROUP}/complete": "true"}}})
+        ),
+        "open",
+        "refused",
+        harm=own_is_marked,
+        closed_by="the guard (`managed-objects`); without `pod-gate` the marker means nothing",
+    ),
+    beside("allow egress to everywhere by a policy for egress alone", {**OPEN, "policyTypes": ["Egress"]}),
+    beside("allow every port by a range", peer(podSelector={}, ports=[{"port": 1, "endPort": 65535}])),
+    beside("allow every port by protocols alone", peer(podSelector={}, ports=[{"protocol": "TCP"}])),
+    beside("allow every namespace by the label that all have (Exists)", peer(**all_named())),
+    beside("allow 10,000 address ranges", blocks(*(f"10.{n // 256}.{n % 256}.0/24" for n in range(10_000)))),
+    beside("allow 128 address ranges that make up the widest", blocks(*(f"{n}.0.0.0/9" for n in range(128)))),
+    Attempt(
+        "allow half of IPv4 by a sum of policies, each narrow enough",
+        "",
+        sum_of_policies,
+        "open",
+        "open",
+        harm=exists("part-63"),
+        closed_by="RBAC, or a quota on NetworkPolicies: the guard judges one policy at a time",
+    ),
+    Attempt(
+        "allow everything before a profile selects the namespace",
+        "",
+        before_membership("mine"),
+        "open",
+        "open",
+        harm=older_is_there("mine"),
+        closed_by="label namespaces when they are created; `tenantprofile audit` names what was there before",
+    ),
+    Attempt(
+        "take the default deny's name before a profile selects the namespace",
+        "",
+        before_membership(f"{BASELINE}.default-deny"),
+        "open",
+        "refused",
+        harm=older_is_there(f"{BASELINE}.default-deny"),
+        closed_by="reported as a Conflict, and taken back with `conflicts: Replace`; the guard (`managed-objects`)",
+    ),
+    Attempt(
+        "add a debug container with NET_ADMIN to a pod",
+        "",
+        debug_container,
+        "refused",
+        "refused",
+        harm=has_debug_container,
+    ),
+    refused_anyhow(
+        "give oneself the right to override by a Role",
+        lambda s: s.by.create(
+            f"/apis/rbac.authorization.k8s.io/v1/namespaces/{s.namespace}/roles",
+            {
+                "metadata": {"name": "mine"},
+                "rules": [{"apiGroups": [GROUP], "resources": ["tenantprofiles"], "verbs": ["override"]}],
+            },
+        ),
+    ),
+)
+
+
+# --- delegates: the right to override one profile, and NetworkPolicies in every namespace ---
+
+
+def by_delegate(what: str, act: Act, without: Outcome, guarded: Outcome, **more: Any) -> Attempt:
+    return Attempt(what, "delegate", act, without, guarded, **more)
+
+
+def in_limited(act: Act) -> Act:
+    """In a namespace that the delegate's profile selects as well."""
+
+    def both_profiles(s: Scene) -> object:
+        s.admin.merge(f"{NAMESPACES}/{s.namespace}", {"metadata": {"labels": {"limited": "true"}}})
+        eventually(lambda: s.admin.find(f"{s.path}/{LIMITED}.default-deny"))
+        s.desired = s.managed(s.namespace)
+        return act(s)
+
+    return both_profiles
+
+
+def patch_limited(body: object) -> Act:
+    return in_limited(lambda s: s.by.merge(f"{s.path}/{LIMITED}.default-deny", body))
+
+
+DELEGATES = [
+    by_delegate(what, act, "harmless", "refused")
+    for what, act in {
+        "delete another profile's policy": lambda s: s.by.request("DELETE", s.target),
+        "delete every policy of a namespace": lambda s: s.by.request("DELETE", s.path),
+        "open another profile's policy": patch({"spec": OPEN}),
+        "open another profile's policy by a strategic merge patch": patch(
+            {"spec": OPEN}, "strategic-merge-patch+json"
+        ),
+        "open another profile's policy by forced server-side apply": apply("delegate"),
+        "move another profile's policy into the own one, and open it": patch(
+            {"metadata": {"labels": {f"{GROUP}/profile": LIMITED}}, "spec": OPEN}
+        ),
+        "move a policy of the own profile into another": patch_limited(
+            {"metadata": {"labels": {f"{GROUP}/profile": BASELINE}}}
+        ),
+        "null the labels of another profile's policy": patch({"metadata": {"labels": None}}),
+        "set a finalizer on another profile's policy": patch(
+            {"metadata": {"finalizers": ["example.com/keep"]}}
+        ),
+        "open another profile's policy, dry-run": patch({"spec": OPEN}, dryRun="All"),
+    }.items()
+] + [
+    by_delegate("open a policy of the own profile", patch_limited({"spec": OPEN}), "harmless", "harmless"),
+    by_delegate(
+        "delete a policy of the own profile",
+        in_limited(lambda s: s.by.request("DELETE", f"{s.path}/{LIMITED}.default-deny")),
+        "harmless",
+        "harmless",
+    ),
+    by_delegate(
+        "take the name of another profile's policy to come",
+        squat,
+        "open",
+        "refused",
+        harm=exists(f"{BASELINE}.monitoring-scrape"),
+        closed_by="reported as a Conflict; the guard (`managed-objects`)",
+    ),
+    by_delegate(
+        "allow everything under another profile's label",
+        lambda s: s.policy("mine", OPEN, labels={f"{GROUP}/profile": BASELINE}),
+        "open",
+        "refused",
+        harm=exists("mine"),
+        closed_by=READ_ONLY,
+    ),
+    by_delegate(
+        "forge the marker of a complete baseline of another profile",
+        lambda s: s.policy(
+            "mine", CLOSED, labels={f"{GROUP}/complete": "true", f"{GROUP}/profile": BASELINE}
+        ),
+        "open",
+        "refused",
+        harm=exists("mine"),
+        closed_by=READ_ONLY,
+    ),
+]
+
+MORE_PROFILE_AUTHORS = [
+    of_profile(
+        "give 280,000 values of parameters",
+        on_profile({"spec": {"parameters": {f"k{n}": [1] * 7_000 for n in range(40)}}}),
+        "harmless",
+        harm=operator_is_down,
+    ),
+    of_profile(
+        "assert something of 4,096 kinds of pods",
+        on_profile(
+            {
+                "spec": {
+                    "policies": [
+                        {
+                            "template": "default-deny",
+                            "parameters": {"podSelector": {"matchLabels": {f"k{n}": "v" for n in range(12)}}},
+                        }
+                    ],
+                    "assertions": [
+                        {
+                            "name": "nothing",
+                            "from": {"anything": True},
+                            "to": {"anything": True},
+                            "expect": "deny",
+                            "ports": [443],
+                        }
+                    ],
+                }
+            }
+        ),
+        "harmless",
+        harm=lambda s: operator_is_down(s) or not s.protected(),
+    ),
+]
+MORE_TEMPLATE_AUTHORS = [
+    breaks(
+        "a schema of 19,000 values that all must differ",
+        BODY,
+        {"p": {"type": "array", "uniqueItems": True, "default": [[n] for n in range(9_500)]}},
+    ),
+    breaks(
+        "a schema of 400 schemas, each checking the same default",
+        BODY,
+        {
+            "p": {
+                "type": "array",
+                "items": {"anyOf": [{"type": "string", "pattern": f"^{n}(a|b)*$"} for n in range(400)]},
+                "default": ["x" * 50] * 400,
+            }
+        },
+    ),
+    replace(
+        breaks("a body of 400 kB", "{% if true %}{% endif %}" * 16_000 + BODY),
+        without="refused",
+        guarded="refused",
+    ),
+]
+
+MORE_NAMESPACE_WRITERS = [
+    leaving(
+        "move the selecting label by a JSON patch",
+        labels(
+            [{"op": "move", "from": "/metadata/labels/tenancy", "path": "/metadata/labels/was"}],
+            kind="json-patch+json",
+        ),
+    ),
+    leaving(
+        "replace all labels by a JSON patch",
+        labels([{"op": "replace", "path": "/metadata/labels", "value": {}}], kind="json-patch+json"),
+    ),
+    leaving(
+        "replace all labels by a strategic merge directive",
+        labels(
+            {"metadata": {"labels": {"$patch": "replace", "own": "label"}}}, kind="strategic-merge-patch+json"
+        ),
+    ),
+    Attempt(
+        "take the selecting label off, dry-run",
+        "namespaces",
+        lambda s: s.by.request(
+            "PATCH",
+            f"{NAMESPACES}/{s.namespace}",
+            {"metadata": {"labels": {"tenancy": None}}},
+            content_type="application/merge-patch+json",
+            dryRun="All",
+        ),
+        "harmless",
+        "refused",
+        harm=is_outside,
+    ),
+]
+
 
 ATTEMPTS: list[Attempt] = [
     *ON_MANAGED,
@@ -829,6 +1197,11 @@ ATTEMPTS: list[Attempt] = [
     *NAMESPACE_WRITERS,
     *TEMPLATE_AUTHORS,
     *PROFILE_AUTHORS,
+    *AGAINST_THE_GUARD,
+    *DELEGATES,
+    *MORE_NAMESPACE_WRITERS,
+    *MORE_PROFILE_AUTHORS,
+    *MORE_TEMPLATE_AUTHORS,
 ]
 
 

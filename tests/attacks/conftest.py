@@ -2,17 +2,69 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 import guardinstall
 from actors import acting
-from attacks.attempts import Attempt
+from attacks.attempts import ATTEMPTS, Attempt
 from attacks.scene import BASELINE, Scene, scene, set_up
+from attacks.table import RESULTS, recorded
 from client import NAMESPACES, Client, Refused, eventually, policies_of
 from controlplane import ControlPlane
 from operatorprocess import OperatorProcess, install
+
+
+@dataclass
+class Record:
+    """What a run saw. TENANTPROFILE_ATTACKS=record keeps it in results.json, in place of what was there.
+
+    A part of the suite brings its part up to date. What is not tried any more is dropped.
+    """
+
+    keeps: bool
+    outcomes: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    neighbours: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def outcome(self, attempt: Attempt, guarded: bool, outcome: str) -> None:
+        """What came of an attempt."""
+        seen = self.outcomes.setdefault((attempt.actor, attempt.what), {})
+        seen["guarded" if guarded else "without"] = outcome
+        self._write()
+
+    def neighbour(self, attack: str, ratios: dict[str, float]) -> None:
+        """What an attack cost another tenant."""
+        self.neighbours[attack] = ratios
+        self._write()
+
+    def _write(self) -> None:
+        if not self.keeps:
+            return
+        lines = [
+            {"actor": a.actor, "attempt": a.what, **self.outcomes.get((a.actor, a.what), {})}
+            for a in ATTEMPTS
+        ]
+        neighbours = [{"attack": attack, **ratios} for attack, ratios in self.neighbours.items()]
+        content = {"attempts": lines, "neighbours": neighbours}
+        RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+@pytest.fixture(scope="session")
+def record() -> Record:
+    found = Record(os.environ.get("TENANTPROFILE_ATTACKS") == "record")
+    if found.keeps and RESULTS.exists():
+        known = recorded()
+        for line in known["attempts"]:
+            seen = {key: line[key] for key in ("without", "guarded") if key in line}
+            found.outcomes[line["actor"], line["attempt"]] = seen
+        for line in known["neighbours"]:
+            found.neighbours[line["attack"]] = {k: v for k, v in line.items() if k != "attack"}
+    return found
 
 
 @pytest.fixture(scope="session")

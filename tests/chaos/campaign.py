@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -18,11 +19,15 @@ from typing import Any, Self
 from chaos.estate import OWN_EDIT, Estate
 from chaos.report import CampaignReport
 from chaos.verdict import judge
-from client import Client, eventually, policies_of
+from client import PROFILES, TEMPLATES, Client, Refused, eventually, policies_of
 from controlplane import ControlPlane, is_write
 from faultproxy import FaultProxy
 from operatorprocess import OperatorProcess
 from referee import StorageReferee
+
+CRDS = Path(__file__).parents[2] / "crds"
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+ACCOUNT = "/api/v1/namespaces/tenantprofile-system/serviceaccounts/tenantprofile-operator"
 
 INTERVAL = 30.0
 """Seconds between full comparisons, for the operators here: the bound on every convergence."""
@@ -204,6 +209,75 @@ class Campaign:
         self.referee.catch_up()
         self.referee.forget_history()
 
+    @contextmanager
+    def webhook(self, *, hangs: bool, seconds: int) -> Iterator[None]:
+        """A webhook for the policies of every second tenant: it never answers, or is not there."""
+        name = f"{self.estate.tag}-webhook"
+        chosen = sorted(self.estate.namespaces)[::2]
+        rule = {
+            "apiGroups": ["networking.k8s.io"],
+            "apiVersions": ["v1"],
+            "operations": ["CREATE", "UPDATE", "DELETE"],
+            "resources": ["networkpolicies"],
+        }
+        with socket.create_server(("127.0.0.1", 0), backlog=500) as listener:
+            port = listener.getsockname()[1] if hangs else 9
+            hook = {
+                "name": "hook.example.com",
+                "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
+                "namespaceSelector": {
+                    "matchExpressions": [
+                        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": chosen}
+                    ]
+                },
+                "rules": [rule],
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+                "timeoutSeconds": seconds,
+            }
+            body = {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingWebhookConfiguration",
+                "metadata": {"name": name},
+                "webhooks": [hook],
+            }
+            self.client.create(WEBHOOKS, body)
+            try:
+                yield
+            finally:
+                self.client.delete(f"{WEBHOOKS}/{name}")
+
+    @contextmanager
+    def no_kinds(self) -> Iterator[None]:
+        """The CRDs are deleted; then they are put back, and the estate's own objects with them."""
+        self.cp.kubectl("delete", "-k", str(CRDS))
+        try:
+            yield
+        finally:
+            self.cp.kubectl("apply", "--server-side", "-k", str(CRDS))
+            eventually(self._kinds_served, within=60)
+            for profile in ("guard", "named"):
+                self.estate.make_profile(profile)
+
+    def _kinds_served(self) -> bool:
+        try:
+            return self.client.items(PROFILES) == [] and self.client.items(TEMPLATES) == []
+        except (Refused, ValueError):  # "404 page not found" is no JSON
+            return False
+
+    def rotate_account(self, seconds: float) -> None:
+        """The operator's token ends (its ServiceAccount is made anew), and the next one comes after a while."""
+        self.client.delete(ACCOUNT)
+        body = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": ACCOUNT.rpartition("/")[2]},
+        }
+        self.client.create(ACCOUNT.rpartition("/")[0], body)
+        time.sleep(seconds)
+        self.cp.service_account_kubeconfig("tenantprofile-system", "tenantprofile-operator")
+
     def names(self, namespace: str) -> set[str]:
         return {item["metadata"]["name"] for item in self.client.items(policies_of(namespace))}
 
@@ -263,15 +337,19 @@ class Campaign:
 
         eventually(check, within=limit, every=0.1)
 
-    def _be_quiet(self, seconds: float) -> list[str]:
-        """Statuses and Events may still be written for a while; after that nothing is."""
+    def settle(self) -> list[str]:
+        """Wait until statuses and Events are written out; the writes that do not end."""
         deadline = time.monotonic() + 60
         self._new_writes()
         while True:
             time.sleep(SETTLING)
             pending = self._new_writes()
             if not pending or time.monotonic() > deadline:
-                break
+                return pending
+
+    def _be_quiet(self, seconds: float) -> list[str]:
+        """Statuses and Events may still be written for a while; after that nothing is."""
+        pending = self.settle()
         time.sleep(seconds)
         writes = pending + self._new_writes()
         self.report.quiet_seconds = seconds + SETTLING

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Final, TypeVar
 
 from chaos.verdict import Key, Wish
@@ -86,6 +87,34 @@ class Estate:
                 self.create_namespace(name)
         self._apply("guard")
         self._apply("named")
+
+    def make_profile(self, profile: str) -> None:
+        """One that was deleted is made again, and with it the template that it asks for."""
+        self._insist(lambda: self.client.apply(TEMPLATES, self._template, manager="platform-team"))
+        self._apply(profile)
+
+    def delete_profile(self, profile: str, propagation: str) -> None:
+        """Delete one by that propagation policy; with `Orphan` its policies are wanted as they are."""
+        begun = self._now()
+        options = {"propagationPolicy": propagation}
+        path = f"{PROFILES}/{self.tag}-{profile}"
+
+        def gone() -> bool:
+            try:
+                self.client.request("DELETE", path, options)
+            except Refused as error:
+                if error.status != 404:
+                    raise
+            if self.client.find(path) is not None:
+                raise Refused(503, {"message": f"{path} is still there"})
+            return True
+
+        self._insist(gone)
+        if propagation != "Orphan":
+            del self._plans[profile], self._profiles[profile]
+            # Until it is made again, both are right: that they are there, and that they are removed.
+            self._wish(begun, self._now(), list(self.namespaces))
+        self.acts["profile deleted"] += 1
 
     def _body(self, profile: str) -> Object:
         if profile == "named":
@@ -282,9 +311,11 @@ class Estate:
 
     # --- a stretch of life ---
 
-    def live(self, pause: float, *, namespaces: bool = True, tenants: bool = True) -> None:
+    def live(
+        self, pause: float, *, namespaces: bool = True, tenants: bool = True, profiles: bool = True
+    ) -> None:
         """Acts in random order until `stopping`; run in a thread of its own."""
-        acts: list[Callable[[], object]] = [self.change_profile]
+        acts: list[Callable[[], object]] = [self.change_profile] if profiles else []
         if tenants:
             acts += [self.tamper, self.tamper]
         if namespaces:
@@ -444,6 +475,26 @@ class Estate:
         self._insist(lambda: self.client.delete(f"{TEMPLATES}/{self.tag}-named") or True)
         for name in self.namespaces:
             self._insist(lambda n=name: self.client.delete(f"{NAMESPACES}/{n}") or True)  # type: ignore[misc]
+
+    def remember(self) -> dict[str, Any]:
+        """What is wanted at present, for `recall`."""
+        wanted = (
+            "namespaces",
+            "releasing",
+            "wishes",
+            "_profiles",
+            "_plans",
+            "_past",
+            "_extras",
+            "_range",
+            "_purpose",
+        )
+        return {name: deepcopy(getattr(self, name)) for name in wanted}
+
+    def recall(self, remembered: dict[str, Any]) -> None:
+        """The cluster was put back to a backup: what was wanted at that time is wanted again."""
+        for name, value in deepcopy(remembered).items():
+            setattr(self, name, value)
 
     # --- the way there ---
 

@@ -21,9 +21,6 @@ pytestmark = pytest.mark.timeout(900)
 only_in_full = pytest.mark.skipif(
     not FULL, reason="takes long; part of the full run (TENANTPROFILE_CHAOS=full)"
 )
-not_run_since_the_ledger = pytest.mark.xfail(
-    strict=False, reason="fails, or has not been run to its end, since ownership rests on the ledger"
-)
 
 WRITES = frozenset({"write"})
 READS = frozenset({"read"})
@@ -133,7 +130,6 @@ REFUSALS = (
 )
 
 
-@not_run_since_the_ledger
 def test_refused_and_broken_requests(campaign: Campaign) -> None:
     proxy = campaign.proxy()
     campaign.operator(proxy=proxy)
@@ -209,7 +205,6 @@ def test_etcd_slow_stopped_and_compacted(campaign: Campaign) -> None:
     campaign.reckon(quiet=QUIET)
 
 
-@not_run_since_the_ledger
 def test_clock_jumps(campaign: Campaign) -> None:
     offset = campaign.cp.directory / "clock-offset"
     offset.write_text("0")
@@ -229,7 +224,6 @@ def test_clock_jumps(campaign: Campaign) -> None:
     campaign.reckon(quiet=QUIET)
 
 
-@not_run_since_the_ledger
 def test_namespaces_in_a_frenzy(campaign: Campaign) -> None:
     campaign.operator()
     estate = campaign.estate
@@ -256,7 +250,6 @@ def test_namespaces_in_a_frenzy(campaign: Campaign) -> None:
     campaign.reckon(quiet=QUIET)
 
 
-@not_run_since_the_ledger
 def test_two_operators_that_both_write(campaign: Campaign) -> None:
     """A mistake: two releases in one cluster, both with --no-leader-elect. They may waste, not harm."""
     proxy = campaign.proxy()
@@ -280,7 +273,6 @@ def test_two_operators_that_both_write(campaign: Campaign) -> None:
     campaign.reckon(quiet=A_MINUTE, may_go_back=True)
 
 
-@not_run_since_the_ledger
 def test_a_writer_that_is_behind_removes_nothing(campaign: Campaign) -> None:
     """It has not heard of the profile's newest form, and sees policies that the form it knows does not name."""
     proxy = campaign.proxy()
@@ -298,7 +290,6 @@ def test_a_writer_that_is_behind_removes_nothing(campaign: Campaign) -> None:
     campaign.reckon(may_go_back=True)
 
 
-@not_run_since_the_ledger
 def test_two_operators_with_leader_election(campaign: Campaign) -> None:
     both = [campaign.operator(), campaign.operator()]
     with campaign.life(pause=0.15):
@@ -316,4 +307,78 @@ def test_two_operators_with_leader_election(campaign: Campaign) -> None:
                 campaign.wait(3.0, 5.0)
                 leader.start_again()
             campaign.faults[f"leader {what}"] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 1.5] if not FULL else [0.02, 0.05, 0.1, 0.3, 0.7, 1.5, 4.0])
+def test_late_answers(campaign: Campaign, seconds: float) -> None:
+    """Watch events overtake the answers, while tenants delete and edit what was just written."""
+    proxy = campaign.proxy()
+    campaign.operator(proxy=proxy)
+    with campaign.life(pause=0.05):
+        for method in ("POST", "PUT", "DELETE", "") * scale(1, 5):
+            late = Fault(
+                f"answers {seconds} s late", path="/networkpolicies", method=method, answer_delay=seconds
+            )
+            with proxy.trouble(late):
+                campaign.wait(0.8, 1.5)
+            campaign.faults[late.name] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+def test_webhooks_that_hang_and_refuse(campaign: Campaign) -> None:
+    """Now for all tenants, now for some, so that there are some whose work must go on."""
+    campaign.operator()
+    with campaign.life(pause=0.1):
+        for index in range(scale(4, 40)):
+            hangs = index % 2 == 0
+            with campaign.webhook(hangs=hangs, seconds=campaign.random.choice([1, 2, 5])):
+                campaign.wait(1.0, 3.0)
+            campaign.faults["webhook hangs" if hangs else "webhook refuses"] += 1
+            campaign.wait(0.3, 1.0)
+    campaign.reckon(quiet=QUIET)
+
+
+def test_kinds_taken_away(campaign: Campaign) -> None:
+    """The CRDs are deleted, and come back with other uids, with the operator awake, down, or killed meanwhile."""
+    operator = campaign.operator()
+    campaign.converge(30)
+    for index in range(scale(2, 12)):
+        with campaign.no_kinds():
+            for _ in range(4):
+                campaign.estate.tamper()
+            if index % 3 == 1:
+                operator.kill(down=1.0)
+            campaign.wait(0.5, 3.0)
+        campaign.faults["CRDs deleted and put back"] += 1
+        campaign.wait(0.5, 2.0)
+    campaign.reckon(quiet=QUIET)
+
+
+def test_credentials_rotated(campaign: Campaign) -> None:
+    """The token that it uses ends, and another one stands in its kubeconfig a moment later."""
+    campaign.operator()
+    with campaign.life(pause=0.1):
+        for _ in range(scale(3, 30)):
+            campaign.wait(0.3, 1.5)
+            campaign.rotate_account(campaign.random.uniform(0.0, 2.0))
+            campaign.faults["token ended, another one written"] += 1
+    campaign.reckon(quiet=QUIET)
+
+
+def test_profiles_deleted_and_made_again(campaign: Campaign) -> None:
+    """By every propagation policy; with `Orphan` their policies stay in force meanwhile.
+
+    No namespace is released meanwhile: what an orphaning deletion left there would rightly stay.
+    """
+    campaign.operator()
+    with campaign.life(pause=0.2, profiles=False, namespaces=False):
+        for index in range(scale(6, 45)):
+            how = ("Background", "Foreground", "Orphan")[index % 3]
+            profile = campaign.random.choice(["guard", "named"])
+            campaign.estate.delete_profile(profile, how)
+            campaign.faults[f"profile deleted: {how}"] += 1
+            campaign.wait(0.3, 1.5)
+            campaign.estate.make_profile(profile)
+            campaign.wait(0.3, 1.5)
     campaign.reckon(quiet=QUIET)

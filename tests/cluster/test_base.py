@@ -68,7 +68,7 @@ def test_the_crds_are_applied_by_folder_and_by_kustomization(
             for verb in ("get", "list", "watch", "create", "update", "delete")
         ),
         *((verb, "tenantprofiles.tenantprofile.dev") for verb in ("get", "list", "watch")),
-        *((verb, "policytemplates.tenantprofile.dev") for verb in ("get", "list", "watch")),
+        *((verb, "policytemplates.tenantprofile.dev") for verb in ("list", "watch")),
         ("patch", "tenantprofiles.tenantprofile.dev/status"),
         ("patch", "policytemplates.tenantprofile.dev/status"),
         ("create", "events"),
@@ -101,6 +101,7 @@ def test_the_operator_may_hold_a_lease_in_its_own_namespace_only(base: ControlPl
         ("delete", "leases.coordination.k8s.io"),
         ("update", "tenantprofiles.tenantprofile.dev"),
         ("patch", "policytemplates.tenantprofile.dev"),
+        ("get", "policytemplates.tenantprofile.dev"),
         ("deletecollection", "networkpolicies.networking.k8s.io"),
         ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
         ("impersonate", "users"),

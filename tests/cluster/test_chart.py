@@ -77,8 +77,8 @@ def test_default_values_install_what_kustomize_installs(cp: ControlPlane, helm: 
 def test_values_and_components_of_the_same_name_are_the_same(
     cp: ControlPlane, helm: Helm, tmp_path: Path
 ) -> None:
-    names = ["high-availability", "monitoring"]
-    values = "replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true"
+    names = ["high-availability", "monitoring", "metrics-secure"]
+    values = "replicas=2,metrics.enabled=true,metrics.podMonitor.enabled=true,metrics.secure.enabled=true"
     if (DEPLOY / "components" / "guard" / "kustomization.yaml").exists():
         names.append("guard")
         values += ",guard.enabled=true"
@@ -153,6 +153,13 @@ COMBINATIONS = {
         }
     },
     "service monitor": {"metrics": {"enabled": True, "serviceMonitor": {"enabled": True}}},
+    "secure metrics": {
+        "metrics": {
+            "enabled": True,
+            "secure": {"enabled": True, "certificateSecret": "mine"},
+            "serviceMonitor": {"enabled": True},
+        }
+    },
     "CRDs that go with the release": {"crds": {"keep": False}},
     "profiles and templates": {
         "profiles": {
@@ -235,6 +242,7 @@ def test_the_api_server_takes_every_combination(
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("networkPolicy.apiServer.cidrs={10.0.0.1}", "cidrs"),
         ("metrics.podMonitor.enabled=true", "metrics.podMonitor.enabled needs metrics.enabled: true"),
+        ("metrics.secure.enabled=true", "metrics.secure.enabled needs metrics.enabled: true"),
         (
             "metrics.enabled=true,metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true",
             "every metric would be scraped twice",

@@ -62,6 +62,47 @@ def test_a_foreign_policy_is_adopted_when_its_owner_says_so(world: World) -> Non
     )
 
 
+def copy_of_ours(world: World, name: str, **metadata: object) -> Object:
+    """What a restored backup leaves: our labels, and neither ledger nor seal."""
+    labels = {
+        "app.kubernetes.io/managed-by": "tenantprofile-operator",
+        "tenantprofile.dev/profile": world.tag,
+        "tenantprofile.dev/policy": "default-deny",
+    }
+    return foreign(name, labels=labels, **metadata)
+
+
+def test_a_copy_of_one_of_ours_is_adopted_when_its_owner_says_so(world: World) -> None:
+    namespace = world.namespace(tenant="")
+    name = f"{world.tag}.default-deny"
+    world.client.apply(policies_of(namespace), copy_of_ours(world, name))
+    uid = world.policy(namespace, name)["metadata"]["uid"]
+    world.profile("default-deny")
+    world.relabel(namespace, tenant=world.tag)
+    world.is_degraded("Conflict")
+    assert world.policy(namespace, name)["spec"]["podSelector"] == {"matchLabels": {"app": "theirs"}}
+
+    world.client.merge(
+        f"{policies_of(namespace)}/{name}",
+        {"metadata": {"annotations": {"tenantprofile.dev/adopt": world.tag}}},
+    )
+
+    world.is_ready()
+    assert world.policy(namespace, name)["spec"]["podSelector"] == {}
+    assert world.policy(namespace, name)["metadata"]["uid"] == uid
+
+
+def test_a_copy_of_one_of_ours_is_replaced_when_the_profile_says_so(world: World) -> None:
+    namespace = world.namespace(tenant="")
+    name = f"{world.tag}.default-deny"
+    world.client.apply(policies_of(namespace), copy_of_ours(world, name))
+    world.profile("default-deny", conflicts="Replace")
+    world.relabel(namespace, tenant=world.tag)
+    world.is_ready()
+    assert world.policy(namespace, name)["spec"]["podSelector"] == {}
+    assert "theirs" in world.policy(namespace, name)["metadata"]["annotations"]["tenantprofile.dev/replaced"]
+
+
 def test_a_policy_meant_for_another_profile_is_not_adopted(world: World) -> None:
     namespace = world.namespace()
     name = f"{world.tag}.default-deny"

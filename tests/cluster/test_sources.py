@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from client import Refused
 from cluster.conftest import World
 from controlplane import ControlPlane
 from operatorprocess import ACCOUNT, NAMESPACE
@@ -132,3 +135,125 @@ def test_contexts_namespaces_and_profiles_of_the_cluster_are_completed(
     assert completed("audit", "-n", namespace[:-1]) == [namespace, ":4"]
     assert completed("status", profile[:1]) == [profile, ":4"]
     assert completed("status", "--context", "")[-1] == ":4"
+
+
+# --- policies of other kinds, nodes and endpoints ---
+
+CILIUM = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "ciliumnetworkpolicies.cilium.io"},
+    "spec": {
+        "group": "cilium.io",
+        "scope": "Namespaced",
+        "names": {"kind": "CiliumNetworkPolicy", "plural": "ciliumnetworkpolicies"},
+        "versions": [
+            {
+                "name": "v2",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def cilium(world: World, pods: str) -> Iterator[str]:
+    """A policy of another kind in the namespace with pods; the name of its namespace."""
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    world.client.create(crds, CILIUM)
+    policies = f"/apis/cilium.io/v2/namespaces/{pods}/ciliumnetworkpolicies"
+    policy = {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": "deny"}}
+    try:
+        eventually(lambda: world.client.create(policies, policy))
+        yield pods
+    finally:
+        world.client.delete(f"{crds}/{CILIUM['metadata']['name']}")  # type: ignore[index]
+
+
+def eventually(attempt: Callable[[], object]) -> None:
+    """The API server serves a new kind a moment after its CRD is there."""
+    for _ in range(100):
+        try:
+            attempt()
+        except Refused:
+            time.sleep(0.2)
+        else:
+            return
+    attempt()
+
+
+@pytest.mark.parametrize("command", [["audit"], ["connections"], ["lint"], ["graph"]])
+def test_policies_of_other_kinds_are_named_of_a_cluster_too(
+    cp: ControlPlane, cilium: str, command: list[str]
+) -> None:
+    done = run(cp.admin_kubeconfig, *command)
+    assert done.stderr.count("policies that are not read: 1 CiliumNetworkPolicy (cilium.io/v2)") == 1
+    strict = run(cp.admin_kubeconfig, *command, "--strict")
+    assert strict.exit_code == 2
+    assert "policies that are not read" in strict.stderr
+
+
+def test_nodes_and_endpoints_of_a_cluster_are_read(cp: ControlPlane, world: World, pods: str) -> None:
+    nodes, slices = "/api/v1/nodes", f"/apis/discovery.k8s.io/v1/namespaces/{pods}/endpointslices"
+    world.client.create(nodes, {"metadata": {"name": f"node-{pods}"}})
+    world.client.merge(
+        f"{nodes}/node-{pods}/status",
+        {"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.77"}]}},
+    )
+    world.client.create(
+        f"/api/v1/namespaces/{pods}/services",
+        {"metadata": {"name": "far"}, "spec": {"ports": [{"port": 80}]}},
+    )
+    world.client.create(
+        slices,
+        {
+            "metadata": {"name": "far-1", "labels": {"kubernetes.io/service-name": "far"}},
+            "addressType": "IPv4",
+            "ports": [{"port": 8080, "protocol": "TCP", "name": ""}],
+            "endpoints": [{"addresses": ["198.51.100.7"]}],
+        },
+    )
+    try:
+        done = run(cp.admin_kubeconfig, "explain", f"{pods}/web", f"{pods}/svc/far", "--port", "80")
+        assert done.exit_code == 0, done.output
+        assert "198.51.100.7, TCP 8080: allowed" in done.stdout
+        node = run(cp.admin_kubeconfig, "explain", f"node/node-{pods}", f"{pods}/web")
+        assert node.exit_code == 0, node.output
+        assert "192.0.2.77" in node.stdout
+    finally:
+        world.client.delete(f"{nodes}/node-{pods}")
+
+
+def test_kinds_that_may_not_be_listed_are_said_once_and_strict_stops(
+    cp: ControlPlane, world: World, pods: str
+) -> None:
+    account = {"metadata": {"name": "reader", "namespace": pods}}
+    world.client.create(f"/api/v1/namespaces/{pods}/serviceaccounts", account)
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    role = f"reader-{pods}"
+    resources = {"": ["namespaces", "pods"], "networking.k8s.io": ["networkpolicies"]}
+    rules = [{"apiGroups": [g], "resources": r, "verbs": ["list"]} for g, r in resources.items()]
+    world.client.create(f"{rbac}/clusterroles", {"metadata": {"name": role}, "rules": rules})
+    world.client.create(
+        f"{rbac}/clusterrolebindings",
+        {
+            "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": pods}],
+        },
+    )
+    try:
+        kubeconfig = cp.service_account_kubeconfig(pods, "reader")
+        done = run(kubeconfig, "audit")
+        assert done.exit_code == 1, done.output
+        for plural in ("nodes", "endpointslices", "services"):
+            assert done.stderr.count(f"{plural} of the cluster cannot be listed: 403") == 1
+        assert run(kubeconfig, "audit", "--strict").exit_code == 2
+    finally:
+        world.client.delete(f"{rbac}/clusterrolebindings/{role}")
+        world.client.delete(f"{rbac}/clusterroles/{role}")

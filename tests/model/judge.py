@@ -15,6 +15,8 @@ from model.server import Change, Key, ModelServer, Restored
 
 PROFILE = "tenantprofile.dev/profile"
 ADOPT = "tenantprofile.dev/adopt"
+MARK = "tenantprofile.dev/complete"
+RELEVANT = {"namespaces", "networkpolicies", "tenantprofiles"}
 Place = tuple[str, str]
 """Namespace and name of a policy."""
 
@@ -65,6 +67,68 @@ def wanted(objects: Mapping[Key, Object]) -> dict[Place, Object]:
     return found
 
 
+def is_marked(body: Object | None) -> bool:
+    """Whether a policy bears the mark that the pod gate waits for."""
+    return body is not None and (body["metadata"].get("labels") or {}).get(MARK) == "true"
+
+
+def baselines(objects: Mapping[Key, Object]) -> dict[str, dict[str, Object] | None]:
+    """By namespace: what has to stand before its pods may start.
+
+    None where it cannot be known to stand: an entry that cannot be rendered, a suspended profile. Namespaces that no
+    profile with RequireBaseline selects are not in it.
+    """
+    found: dict[str, dict[str, Object] | None] = {}
+    profiles = [body for key, body in objects.items() if key[0] == "tenantprofiles"]
+    for key, namespace in objects.items():
+        if key[0] != "namespaces":
+            continue
+        for profile in profiles:
+            if profile["spec"].get("podAdmission") != "RequireBaseline" or not selects(profile, namespace):
+                continue
+            known = found.setdefault(key[2], {})
+            specs = {name: spec for name, spec in names_of(profile).items() if spec is not None}
+            if known is None or profile["spec"].get("suspend") or len(specs) < len(names_of(profile)):
+                found[key[2]] = None
+            else:
+                known.update(specs)
+    return found
+
+
+class Marks:
+    """The marks that operators write: only where each policy of some baseline of the namespace has stood."""
+
+    def __init__(self) -> None:
+        self._baselines: dict[str, list[dict[str, Object]]] = {}
+        self._stood: dict[str, list[tuple[str, Object]]] = {}
+
+    def learn(self, objects: Mapping[Key, Object]) -> None:
+        """What is wanted and what stands at a moment, by the namespaces' uids."""
+        uids = {key[2]: body["metadata"]["uid"] for key, body in objects.items() if key[0] == "namespaces"}
+        for namespace, asked in baselines(objects).items():
+            known = self._baselines.setdefault(uids[namespace], [])
+            if asked and asked not in known:
+                known.append(asked)
+        for key, body in objects.items():
+            if key[0] == "networkpolicies" and key[1] in uids:
+                stood = self._stood.setdefault(uids[key[1]], [])
+                if (key[2], body["spec"]) not in stood:
+                    stood.append((key[2], body["spec"]))
+
+    def complaint(self, change: Change, objects: Mapping[Key, Object]) -> Iterable[str]:
+        """About one write of an operator's."""
+        space = objects.get(("namespaces", "", change.key[1]))
+        if change.key[0] != "networkpolicies" or not is_marked(change.after) or space is None:
+            return
+        uid = space["metadata"]["uid"]
+        stood = self._stood.get(uid, [])
+        if not any(all(one in stood for one in asked.items()) for asked in self._baselines.get(uid, [])):
+            yield (
+                f"revision {change.revision}: {change.key[1]}/{change.key[2]} was marked, and no baseline of the"
+                " namespace has ever stood"
+            )
+
+
 class Judge:
     """Reads the history and complains; `networks`: the operators' by actor."""
 
@@ -81,6 +145,7 @@ class Judge:
         ever: dict[str, list[Object]] = {}
         owned: set[tuple[str, str]] = set()
         last: dict[str, dict[str, str]] = {}
+        marks = Marks()
         for change in self._server.history:
             if isinstance(change, Restored):
                 objects = dict(change.objects)
@@ -88,6 +153,7 @@ class Judge:
             else:
                 if change.actor in self._networks:
                     found += self._judge(change, objects, since, fulfilled, ever, owned, last)
+                    found += marks.complaint(change, objects)
                 if change.after is None:
                     objects.pop(change.key, None)
                 else:
@@ -100,6 +166,8 @@ class Judge:
                     for name, asked in names_of(latest).items():
                         if asked is not None and asked not in ever.setdefault(name, []):
                             ever[name].append(asked)
+            if isinstance(change, Restored) or change.key[0] in RELEVANT:
+                marks.learn(objects)
             now = wanted(objects)
             for place in [place for place in since if place not in now]:
                 del since[place]

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from model.judge import MARK, names_of, wanted
 from model.network import Stage
 from model.server import Refused, Request, Webhook
 from model.world import World
@@ -36,12 +37,14 @@ class Interleavings(RuleBasedStateMachine):
         self.starts = 0
         self.foreign: set[tuple[str, str]] = set()
         self.backup: Any = None
+        self.plain = True
+        """No profile was deleted so far, nor anything restored: nothing may be left of what nobody wants."""
         self.held: set[tuple[Stage, str]] = set()
 
     @initialize()
     def begin(self) -> None:
         self.world.namespace("a")
-        self.world.profile("p", DENY, ALLOW)
+        self.world.profile("p", DENY, ALLOW, podAdmission="RequireBaseline")
         self._start()
         self.world.run_for(3)
 
@@ -81,14 +84,16 @@ class Interleavings(RuleBasedStateMachine):
         name=profiles,
         entries=st.sampled_from(ENTRIES),
         suspend=st.booleans(),
+        admission=st.sampled_from(["Immediate", "RequireBaseline"]),
     )
-    def profile(self, name: str, entries: list[Any], suspend: bool) -> None:
+    def profile(self, name: str, entries: list[Any], suspend: bool, admission: str) -> None:
         # Always the same for one name: the history does not say for which profile of it a policy was written.
         policy = "Delete" if name == "p" else "Retain"
-        self.world.profile(name, *entries, suspend=suspend, deletionPolicy=policy)
+        self.world.profile(name, *entries, suspend=suspend, deletionPolicy=policy, podAdmission=admission)
 
     @rule(name=profiles)
     def end_profile(self, name: str) -> None:
+        self.plain = False
         with suppress(Refused):
             self.world.server.delete("tenantprofiles", name)
 
@@ -104,6 +109,12 @@ class Interleavings(RuleBasedStateMachine):
     def open_policy(self, namespace: str, name: str) -> None:
         with suppress(Refused):
             self.world.server.patch("networkpolicies", name, {"spec": OPEN | {"egress": None}}, namespace)
+
+    @rule(namespace=namespaces, name=names, mark=st.sampled_from(["true", None]))
+    def forge(self, namespace: str, name: str, mark: str | None) -> None:
+        with suppress(Refused):
+            patch = {"metadata": {"labels": {MARK: mark}}}
+            self.world.server.patch("networkpolicies", name, patch, namespace)
 
     @rule(namespace=namespaces, name=names)
     def strip(self, namespace: str, name: str) -> None:
@@ -176,6 +187,31 @@ class Interleavings(RuleBasedStateMachine):
 
         self.world.server.webhooks.append(Webhook(matches, code=0 if hangs else 403, hangs=hangs))
 
+    @rule(namespace=namespaces, room=st.integers(min_value=0, max_value=3))
+    def quota(self, namespace: str, room: int) -> None:
+        self.world.server.quotas[namespace] = room
+
+    @rule()
+    def back_up(self) -> None:
+        self.backup = self.world.server.backup()
+
+    @precondition(lambda self: self.backup is not None)
+    @rule(cut=st.booleans())
+    def restore(self, cut: bool) -> None:
+        self.plain = False
+        # At an unchanged revision nothing but its end tells that a watch is dead; the full comparison is far away.
+        cut = cut or self.backup[0] == self.world.server.revision
+        self.world.server.restore(self.backup)
+        if cut:
+            self.network.cut()
+
+    @rule(seconds=st.sampled_from([0.01, 1.0, 10.0]))
+    def kinds_come_and_go(self, seconds: float) -> None:
+        self.plain, self.backup = False, None
+        self.world.server.vanish("tenantprofiles", "policytemplates")
+        self.world.run_for(seconds)
+        self.world.server.appear("tenantprofiles", "policytemplates")
+
     @rule()
     def no_webhook(self) -> None:
         self.world.server.webhooks.clear()
@@ -200,6 +236,23 @@ class Interleavings(RuleBasedStateMachine):
         self.world.drain()
         self.world.judge()
         self.world.assert_converged(taken=self.taken())
+        if self.plain:
+            assert not self.left_over()
+
+    def left_over(self) -> set[tuple[str, str]]:
+        """Policies that no profile wants; where an entry is broken or a name taken, nothing is removed."""
+        server = self.world.server
+        wanted_now = wanted(server.objects)
+        left = set(server.all("networkpolicies")) - set(wanted_now) - self.taken()
+        for (_, name), profile in server.all("tenantprofiles").items():
+            excused = profile["spec"].get("suspend") or None in names_of(profile).values()
+            held = {namespace for namespace, taken in self.taken() if taken.startswith(f"{name}.")}
+            left -= {p for p in left if p[1].startswith(f"{name}.") and (excused or p[0] in held)}
+        return {
+            place
+            for place in left
+            if not server.objects["namespaces", "", place[0]]["metadata"].get("deletionTimestamp")
+        }
 
     def taken(self) -> set[tuple[str, str]]:
         """Names that foreign objects have, which the operator has to leave alone."""

@@ -147,6 +147,100 @@ def test_what_a_backup_lacks_is_put_back(world: World, cut: bool) -> None:
     settled(world)
 
 
+def test_a_watch_that_broke_goes_on_where_it_was(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    instance = started(world)
+    for index in range(5):
+        world.namespace(f"b-{index}")
+        world.run_for(1.3)
+    before = len(instance.network.reads)
+    instance.network.cut()
+    world.run_for(10)
+    assert "gone back" not in caplog.text
+    lists = [path for _, path in instance.network.reads[before:] if "limit=500" in path]
+    assert not lists
+    settled(world)
+
+
+def test_what_is_written_while_everything_is_read_anew_can_be_removed_later(world: World) -> None:
+    instance = started(world, "default-deny", "same-namespace")
+    profiles = instance.controller._state.profiles
+    instance.network.holds = lambda stage, request: (
+        (stage == "answer" and request.method == "POST" and request.path.endswith("networkpolicies"))
+        or (
+            stage == "request"
+            and request.path.endswith("tenantprofiles")
+            and request.query.get("limit") not in (None, "1")
+        )
+    )
+    world.namespace("b")
+    world.run_for(0.05)
+    backup = world.server.backup()
+    for index in range(10):
+        world.server.patch("tenantprofiles", "p", {"metadata": {"annotations": {"n": str(index)}}})
+    world.run_for(0.1)
+    world.server.restore(backup)
+    instance.network.cut()
+    for _ in range(80):
+        if not len(profiles):
+            break
+        world.run_for(0.005)
+    assert len(profiles) == 0, "the test has to see the moment in which nothing is known"
+    assert world.names("b") == {"p.default-deny", "p.same-namespace"}
+    world.profile("p", "default-deny")
+    instance.network.open()
+    world.run_for(30)
+    assert world.names("b") == {"p.default-deny"}
+    settled(world)
+
+
+def test_a_ledger_whose_first_answer_was_lost_is_kept(world: World) -> None:
+    world.namespace("a")
+    world.profile("p")
+    instance = world.start()
+    instance.network.lose("after", "POST", "configmaps", times=3)
+    world.run_for(30)
+    assert world.server.all("configmaps", "tenantprofile-system")
+    assert instance.operator._ledger.problem is None
+    settled(world)
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["watches end", "watches say nothing"])
+def test_a_restore_is_noticed_though_the_cluster_is_past_its_old_revision_again(
+    world: World, cut: bool
+) -> None:
+    instance = started(world)
+    world.namespace("a-1")
+    backup = world.server.backup()
+    world.run_for(30)
+    assert world.names("a-1") == {"p.default-deny"}
+    revision = world.server.revision
+    world.server.restore(backup)
+    while world.server.revision < revision + 100:
+        world.server.patch(
+            "namespaces", "default", {"metadata": {"annotations": {"n": str(world.server.revision)}}}
+        )
+    assert not world.names("a-1")
+    if cut:
+        instance.network.cut()
+    world.run_for(20)
+    assert world.names("a-1") == {"p.default-deny"}
+    settled(world)
+
+
+def test_namespaces_that_a_restore_takes_away_count_no_more(world: World) -> None:
+    instance = started(world)
+    backup = world.server.backup()
+    for index in range(3):
+        world.namespace(f"late-{index}")
+    world.run_for(30)
+    assert world.status()["namespaces"]["ready"] == 4
+    world.server.restore(backup)
+    instance.network.cut()
+    world.run_for(60)
+    assert world.status()["namespaces"]["ready"] == 1
+    settled(world)
+
+
 def test_an_edit_that_a_restore_brings_back_is_undone(world: World) -> None:
     instance = started(world)
     world.server.webhooks.append(
@@ -473,6 +567,30 @@ def test_a_namespace_that_loses_its_label_keeps_the_last_good_form(world: World)
     world.run_for(30)
     assert world.policies("a-0")["p.environment-isolation"]["spec"] == before
     assert instance.ready
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+@pytest.mark.parametrize("crash", [True, False])
+def test_the_last_good_form_of_a_broken_entry_is_put_back_after_a_restart(
+    world: World, crash: bool, deleted: bool
+) -> None:
+    instance = started(world, count=2)
+    before = world.policies("a-0")["p.default-deny"]["spec"]
+    world.profile("p", {"template": "not-there", "name": "default-deny"})
+    world.run_for(5)
+    world.stop(instance, crash=crash)
+    if deleted:
+        world.server.delete("networkpolicies", "p.default-deny", "a-0")
+    else:
+        world.server.patch("networkpolicies", "p.default-deny", {"spec": OPEN | {"egress": None}}, "a-0")
+    world.start("operator-2")
+    world.run_for(30)
+    assert world.policies("a-0")["p.default-deny"]["spec"] == before
+    world.profile("p", {"template": "default-deny", "parameters": {"directions": ["Ingress"]}})
+    world.run_for(10)
+    settled(world)
+    ledger = world.server.all("configmaps", "tenantprofile-system")
+    assert not [name for name, body in ledger.items() if "lastGood" in body["data"]]
 
 
 def test_nothing_is_removed_while_an_entry_is_broken(world: World) -> None:

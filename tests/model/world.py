@@ -10,7 +10,7 @@ from unittest import mock
 
 import orjson
 
-from model.judge import PROFILE, Judge, names_of, wanted
+from model.judge import PROFILE, Judge, baselines, is_marked, names_of, wanted
 from model.loop import VirtualLoop
 from model.network import Network
 from model.objects import Object
@@ -127,7 +127,27 @@ class World:
             body = self.server.get("networkpolicies", place[1], place[0])
             assert body is not None, f"{place} is missing"
             assert body["spec"] == spec, f"{place} is not as desired"
+        self.assert_marks_are_true(taken=taken)
         self.assert_status_is_true(taken=taken)
+
+    def marks(self, namespace: str) -> set[str]:
+        """Names of the policies that bear the mark of a complete baseline."""
+        return {name for name, body in self.policies(namespace).items() if is_marked(body)}
+
+    def assert_marks_are_true(self, *, taken: Iterable[tuple[str, str]] = ()) -> None:
+        """One policy of each complete baseline has the mark, and none that is wanted where there is no baseline."""
+        asked = baselines(self.server.objects)
+        for (_, namespace), body in self.server.all("namespaces").items():
+            if body["metadata"].get("deletionTimestamp"):
+                continue
+            marks = self.marks(namespace)
+            if namespace not in asked:
+                wanted_here = {name for space, name in wanted(self.server.objects) if space == namespace}
+                assert not marks & wanted_here - {n for s, n in taken if s == namespace}, (
+                    f"{namespace}: {marks}"
+                )
+            elif (baseline := asked[namespace]) and not any((namespace, name) in taken for name in baseline):
+                assert len(marks & baseline.keys()) == 1, f"{namespace}: {marks} of {set(baseline)}"
 
     def assert_caches_equal(self) -> None:
         for instance in self.instances:

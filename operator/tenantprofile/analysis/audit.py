@@ -148,21 +148,27 @@ def audit(
     excluded: Iterable[str] = (),
     system: Iterable[str] = (),
     settings: Settings = DEFAULT_SETTINGS,
+    covered: Iterable[Coverage] | None = None,
+    exact_up_to: int | None = None,
 ) -> Audit:
     """The audit of a world, without the namespaces that are excluded by name.
 
     system: names of namespaces to be counted apart besides SYSTEM_NAMESPACES. Where there are no others,
-    those of the system are what is asked about.
+    those of the system are what is asked about. covered: the coverage of every pod where it is known
+    already. exact_up_to: see EXACT_UP_TO.
     """
     left_out = set(excluded)
-    pods = tuple(p for p in coverage(assembly.world, settings) if p.workload.namespace not in left_out)
+    each = coverage(assembly.world, settings) if covered is None else covered
+    pods = tuple(p for p in each if p.workload.namespace not in left_out)
     known = [name for name in assembly.world.namespaces if name not in left_out]
     named = set(system)
     apart = frozenset(name for name in known if name in named or SYSTEM_NAMESPACES.fullmatch(name))
     if len(apart) == len(known):
         apart = frozenset()
     spaces = tuple(_namespaces(assembly, pods, left_out, apart, Levels(settings)))
-    widenings = tuple(_widenings(assembly, left_out, settings))
+    widenings = tuple(
+        _widenings(assembly, left_out, settings, EXACT_UP_TO if exact_up_to is None else exact_up_to)
+    )
     needed = tuple(
         need
         for need in needs((item.raw for item in assembly.objects), assembly.world, settings)
@@ -216,7 +222,9 @@ def _defaults(world: World, namespace: str, direction: Direction) -> tuple[Polic
     )
 
 
-def _widenings(assembly: Assembly, left_out: set[str], settings: Settings) -> Iterator[Widening]:
+def _widenings(
+    assembly: Assembly, left_out: set[str], settings: Settings, exact_up_to: int
+) -> Iterator[Widening]:
     """Of the policies beside a profile's, those that open something; of others there is no baseline."""
     world = assembly.world
     managed = {policy.namespace for policy in world.policies if assembly.source_of(policy).managed}
@@ -227,7 +235,7 @@ def _widenings(assembly: Assembly, left_out: set[str], settings: Settings) -> It
         and not assembly.source_of(policy).managed
         and any(policy.spec.rules(direction) for direction in DIRECTIONS)
     ]
-    if len(suspects) * max(len(world.workloads), 1) <= EXACT_UP_TO and world.workloads:
+    if len(suspects) * max(len(world.workloads), 1) <= exact_up_to and world.workloads:
         table = ConnectionMap(world, settings) if suspects else None
         for policy in suspects:
             if table is not None and (found := _gained(assembly, table, policy, settings)):
@@ -256,8 +264,8 @@ def _adds_to_others(world: World, policy: Policy) -> bool:
     """Whether a policy has rules in a direction in which another isolates its pods as well."""
     subjects = [
         workload
-        for workload in world.workloads
-        if workload.namespace == policy.namespace and policy.spec.subjects.matches(workload.labels)
+        for workload in world.workloads_in(policy.namespace)
+        if policy.spec.subjects.matches(workload.labels)
     ]
     for direction in DIRECTIONS:
         if not policy.spec.rules(direction):

@@ -41,8 +41,13 @@ class Circumstances:
     notes: Sequence[str] = ()
 
 
-def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> dict[str, Any]:
-    """The whole evidence as data; Markdown and CSV are made from the same."""
+def evidence(
+    assembly: Assembly, found: Audit, circumstances: Circumstances, *, restricted_pods: bool = True
+) -> dict[str, Any]:
+    """The whole evidence as data; Markdown and CSV are made from the same.
+
+    restricted_pods: list also pods that are restricted in both directions, which most are.
+    """
     return {
         "apiVersion": CLI_API_VERSION,
         "kind": "CoverageEvidence",
@@ -76,7 +81,9 @@ def evidence(assembly: Assembly, found: Audit, circumstances: Circumstances) -> 
             for one in found.widenings
         ],
         "namespaces": [_namespace(assembly, space) for space in found.namespaces],
-        "pods": [_pod(assembly, pod) for pod in found.pods],
+        "pods": [
+            _pod(assembly, pod) for pod in found.pods if restricted_pods or pod.exempt or not pod.covered
+        ],
     }
 
 
@@ -93,7 +100,7 @@ def _at(found: Audit, level: Level) -> dict[str, Any]:
 def totals(found: Audit, *, system: bool = False) -> dict[str, Any]:
     """Counts and percentages of what is restricted, of tenants or else of the system's namespaces.
 
-    Percentages of nothing are 100, because nothing is left open.
+    Percentages of nothing are null.
     """
     countable, spaces = found.countable(system=system), found.spaces(system=system)
     exempt = [p for p in found.pods if p.exempt and (p.workload.namespace in found.system) == system]
@@ -118,8 +125,15 @@ def totals(found: Audit, *, system: bool = False) -> dict[str, Any]:
     return result
 
 
-def percent(part: int, whole: int) -> float:
-    """One decimal, rounded down: 99.95 % is not everything."""
+def share(part: int, whole: int) -> str:
+    """`3 of 4 (75.0 %)`, for people; of nothing there is no percentage."""
+    return f"{part} of {whole} ({percent(part, whole)} %)" if whole else f"{part} of {whole}"
+
+
+def percent(part: int, whole: int) -> float | None:
+    """One decimal, rounded down: 99.95 % is not everything. None of nothing."""
+    if not whole:
+        return None
     return 100.0 if part == whole else int(1000 * part / whole) / 10
 
 
@@ -169,9 +183,9 @@ def markdown(data: Mapping[str, Any]) -> str:
     for direction in ("ingress", "egress"):
         part = total[direction]
         lines.append(
-            f"| {direction} | {part['podsCovered']} of {total['pods']} ({part['podsPercent']} %)"
+            f"| {direction} | {share(part['podsCovered'], total['pods'])}"
             f" | {part['podsOpenToAll']} | {part['podsOpen']}"
-            f" | {part['namespacesCovered']} of {total['namespaces']} ({part['namespacesPercent']} %) |"
+            f" | {share(part['namespacesCovered'], total['namespaces'])} |"
         )
     if total["hostNetworkPods"]:
         lines += [

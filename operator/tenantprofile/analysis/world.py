@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tenantprofile.connectivity.manifests import KINDS, VERSIONS, ManifestError
+from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.connectivity.world import World
 from tenantprofile.input.objects import SourceObject
 from tenantprofile.names import (
@@ -99,9 +100,17 @@ class Assembly:
         return self.policies[policy.namespace, policy.name]
 
 
-def assemble(objects: Iterable[SourceObject], *, operator_namespace: str = OPERATOR_NAMESPACE) -> Assembly:
-    """The world of these objects. Raises InputError, with the place, for what makes no world."""
-    return _Assembler(tuple(objects), operator_namespace).assemble()
+def assemble(
+    objects: Iterable[SourceObject],
+    *,
+    operator_namespace: str = OPERATOR_NAMESPACE,
+    pods: Sequence[Workload] = (),
+) -> Assembly:
+    """The world of these objects. Raises InputError, with the place, for what makes no world.
+
+    pods: such as are in the world besides, and were read before.
+    """
+    return _Assembler(tuple(objects), operator_namespace, pods).assemble()
 
 
 def manifest_of(policy: DesiredPolicy, profile: Profile, namespace: str = "") -> dict[str, Any]:
@@ -113,8 +122,11 @@ def manifest_of(policy: DesiredPolicy, profile: Profile, namespace: str = "") ->
 
 
 class _Assembler:
-    def __init__(self, objects: tuple[SourceObject, ...], operator_namespace: str) -> None:
+    def __init__(
+        self, objects: tuple[SourceObject, ...], operator_namespace: str, pods: Sequence[Workload] = ()
+    ) -> None:
         self._objects = objects
+        self._pods = pods
         self._operator_namespace = operator_namespace
         self._notes: list[str] = []
         self._wrong: list[str] = []
@@ -195,6 +207,8 @@ class _Assembler:
             else:
                 name = item.namespace or "default"
                 found.setdefault(name, NamespaceFacts(name, {LABEL_NAMESPACE_NAME: name}))
+        for name in {pod.namespace for pod in self._pods}:
+            found.setdefault(name, NamespaceFacts(name, {LABEL_NAMESPACE_NAME: name}))
         return [found[name] for name in sorted(found)]
 
     def _templates(self) -> dict[str, Template]:
@@ -295,7 +309,7 @@ class _Assembler:
         ]
         rendered = [source.manifest for source in policies.values() if source.rendered]
         try:
-            return World.from_objects((*written, *unrendered, *rendered))
+            return World.from_objects((*written, *unrendered, *rendered)).joined_by(self._pods)
         except ManifestError as error:
             self._look_at_each()
             self._stop_where_wrong()

@@ -65,6 +65,11 @@ class Mentions:
         for key, value in labels:
             self.values[key].add(value)
 
+    def add_mentions(self, other: Mentions) -> None:
+        for key, values in other.values.items():
+            self.values[key] |= values
+        self.asked |= other.asked
+
     def seen_as(self, labels: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
         """What selectors can tell of labels: equal for two sets of labels that none tells apart."""
         return tuple(

@@ -39,10 +39,9 @@ class Rendered(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Violated:
-    """An assertion that does not hold, and why, in a sentence or two."""
+    """An assertion that does not hold, by its name, and why, in a sentence or two."""
 
-    assertion: NetworkAssertion
-    result: Result
+    name: str
     message: str
 
 
@@ -94,24 +93,50 @@ class ProfileAssertions:
         self.assertions = tuple(assertions)
         self._known: dict[object, tuple[Violated, ...]] = {}
         self._read: dict[tuple[str, ...], tuple[dict[str, PolicySpec], Mentions]] = {}
+        self._seen: dict[tuple[str, ...], Mentions] = {}
 
     def violated(
         self, policies: Sequence[Rendered], namespace: str, labels: Mapping[str, str]
     ) -> tuple[Violated, ...]:
         """The assertions that these policies would violate in a namespace with these labels."""
-        specs, seen = self._specs(policies)
-        digests = tuple(policy.digest for policy in policies)
-        key = (digests, seen.seen_as({**labels, LABEL_NAMESPACE_NAME: namespace}))
-        found = self._known.get(key)
+        found = self.known(policies, namespace, labels)
         if found is None:
-            if len(self._known) >= _KEPT:
-                self._known.clear()
+            specs, seen = self._specs(policies)
             results = (self._check(one, specs, namespace, labels) for one in self.assertions)
-            found = self._known[key] = tuple(result for result in results if result is not None)
+            found = tuple(result for result in results if result is not None)
+            self.learn(policies, namespace, labels, seen, found)
         return found
 
+    def known(
+        self, policies: Sequence[Rendered], namespace: str, labels: Mapping[str, str]
+    ) -> tuple[Violated, ...] | None:
+        """The same where it was found out before, for a namespace that none of the policies tells apart."""
+        digests = _digests(policies)
+        seen = self._seen.get(digests)
+        return None if seen is None else self._known.get(_key(digests, seen, namespace, labels))
+
+    def learn(
+        self,
+        policies: Sequence[Rendered],
+        namespace: str,
+        labels: Mapping[str, str],
+        seen: Mentions,
+        violated: tuple[Violated, ...],
+    ) -> None:
+        """Keep an answer. `seen`: what policies and assertions can tell of a namespace's labels."""
+        digests = _digests(policies)
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+            self._seen.clear()
+        self._seen[digests] = seen
+        self._known[_key(digests, seen, namespace, labels)] = violated
+
+    def seen(self, policies: Sequence[Rendered]) -> Mentions:
+        """What these policies and the assertions can tell of a namespace's labels."""
+        return self._specs(policies)[1]
+
     def _specs(self, policies: Sequence[Rendered]) -> tuple[dict[str, PolicySpec], Mentions]:
-        key = tuple(policy.digest for policy in policies)
+        key = _digests(policies)
         known = self._read.get(key)
         if known is None:
             if len(self._read) >= _KEPT:
@@ -136,13 +161,20 @@ class ProfileAssertions:
         try:
             staged = stage(assertion, specs, namespace, labels)
         except UndecidableError as error:
-            result = Result(assertion, "error", message=str(error))
-            return Violated(assertion, result, f"{assertion.name}: cannot be decided: {error}")
+            return Violated(assertion.name, f"{assertion.name}: cannot be decided: {error}")
         table = ConnectionMap(staged.world)
         result = check_groups(table, assertion, staged.sources, staged.destinations)
         if result.status in ("passed", "skipped"):
             return None
-        return Violated(assertion, result, _message(staged.world, namespace, result))
+        return Violated(assertion.name, _message(staged.world, namespace, result))
+
+
+def _digests(policies: Sequence[Rendered]) -> tuple[str, ...]:
+    return tuple(policy.digest for policy in policies)
+
+
+def _key(digests: tuple[str, ...], seen: Mentions, namespace: str, labels: Mapping[str, str]) -> object:
+    return digests, seen.seen_as({**labels, LABEL_NAMESPACE_NAME: namespace})
 
 
 def _message(world: World, namespace: str, result: Result) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -20,8 +21,11 @@ from tenantprofile.analysis.evidence import (
     evidence,
     markdown,
     rows,
+    share,
     totals,
 )
+from tenantprofile.analysis.world import OPERATOR_NAMESPACE
+from tenantprofile.cli import logs
 from tenantprofile.cli.options import selector_option
 from tenantprofile.cli.output import (
     Reading,
@@ -29,6 +33,7 @@ from tenantprofile.cli.output import (
     counted,
     csv_text,
     data_text,
+    named,
     output_option,
     read_world,
     say,
@@ -38,6 +43,9 @@ from tenantprofile.cli.output import (
     world_options,
 )
 from tenantprofile.connectivity.policies import DIRECTIONS
+
+if TYPE_CHECKING:
+    from tenantprofile.auditor.process import Settings
 
 
 @click.command()
@@ -55,6 +63,52 @@ from tenantprofile.connectivity.policies import DIRECTIONS
     metavar="NAMESPACE",
     help="Count a namespace apart, as kube-*, openshift-* and the operator's own are. Repeatable.",
 )
+@click.option(
+    "--serve",
+    is_flag=True,
+    help="Follow a cluster instead, and serve metrics, a report and a picture until SIGTERM.",
+)
+@click.option(
+    "--round-interval",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    help="With --serve: the least seconds between two rounds.",
+)
+@click.option(
+    "--probe-port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="With --serve: port of /healthz and /readyz; 0 for none.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=9090,
+    show_default=True,
+    help="With --serve: port of /metrics, /report.json, /report.md and the picture; 0 for none.",
+)
+@click.option(
+    "--metrics-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --serve: serve that port over TLS with this certificate, and --metrics-key.",
+)
+@click.option("--metrics-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--operator-namespace",
+    envvar=["TENANTPROFILE_AUDIT_OPERATOR_NAMESPACE", "POD_NAMESPACE"],
+    default=OPERATOR_NAMESPACE,
+    show_default=True,
+    help="With --serve: the operator's namespace, which is left out of every profile.",
+)
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
 @partial(world_options, exclude=("--exclude-file",))
 @selector_option("pods")
 @output_option("table", "wide", "json", "yaml", "name", "markdown", "csv")
@@ -62,6 +116,15 @@ def audit(
     files: tuple[str, ...],
     excluded: tuple[str, ...],
     system: tuple[str, ...],
+    serve: bool,
+    round_interval: float,
+    probe_port: int,
+    metrics_port: int,
+    metrics_cert: Path | None,
+    metrics_key: Path | None,
+    operator_namespace: str,
+    log_format: Literal["json", "text"],
+    log_level: str,
     kubeconfig: Path | None,
     context: str | None,
     plugin: str,
@@ -76,10 +139,34 @@ def audit(
     tenants that let through what a profile's policies stop are listed with what they add. JSON, YAML,
     Markdown and CSV are evidence: with time, versions and digests of what was judged (the time is that
     of SOURCE_DATE_EPOCH where it is set). FILES are files or folders; - is standard input; with
-    --context or --kubeconfig a cluster is read.
+    --context or --kubeconfig a cluster is read. With --serve a cluster is followed, by default the one
+    that the process runs in.
 
-    Exit code 0 when everything is restricted, 1 when something is not, 2 when the input cannot be read.
+    Exit code 0 when everything is restricted, 1 when something is not, 2 when the input cannot be read
+    or holds no pod or workload that could be found restricted.
     """
+    if serve:
+        if named(files):
+            stop("--serve follows a cluster; expected no files")
+        from tenantprofile.auditor.process import Settings
+
+        logs.configure(log_format, log_level)
+        _serve(
+            Settings(
+                kubeconfig=kubeconfig,
+                context=context,
+                operator_namespace=operator_namespace,
+                excluded=excluded,
+                system=system,
+                semantics=settings_of(plugin),
+                round_interval=round_interval,
+                probe_port=probe_port,
+                metrics_port=metrics_port,
+                metrics_cert=metrics_cert,
+                metrics_key=metrics_key,
+            )
+        )
+        return
     reading = read_world(files, kubeconfig, context)
     given = chosen(reading.assembly)
     others = [name for name in reading.assembly.world.namespaces if not given.concerns(name)]
@@ -115,7 +202,20 @@ def audit(
     else:
         data = evidence(reading.assembly, found, _circumstances(reading))
         click.echo(markdown(data).rstrip("\n") if output == "markdown" else data_text(data, output))
+    if found.complete and not found.countable():
+        stop("no pod or workload that policies can govern in the input: only namespaces were judged")
     raise SystemExit(0 if found.complete else 1)
+
+
+def _serve(settings: Settings) -> None:
+    # Imported here: the other uses need no cluster.
+    from tenantprofile.auditor.process import run
+    from tenantprofile.cluster.credentials import CredentialsError
+
+    try:
+        asyncio.run(run(settings))
+    except (CredentialsError, OSError) as error:
+        stop(str(error))
 
 
 def _circumstances(reading: Reading) -> Circumstances:
@@ -167,10 +267,10 @@ def _summary(total: dict[str, Any]) -> str:
         rows.append(
             (
                 direction,
-                f"{part['podsCovered']} of {total['pods']} ({part['podsPercent']} %)",
+                share(part["podsCovered"], total["pods"]),
                 str(part["podsOpenToAll"]),
                 str(part["podsOpen"]),
-                f"{part['namespacesCovered']} of {total['namespaces']} ({part['namespacesPercent']} %)",
+                share(part["namespacesCovered"], total["namespaces"]),
             )
         )
     header = ("direction", "pods restricted", "open to all", "open", "namespaces restricted")

@@ -61,7 +61,7 @@ def connections(
 
     -o name lists the ends of the connections, each once.
 
-    Exit code 0, or 2 when the input cannot be read.
+    Exit code 0, or 2 when the input cannot be read or holds no pod or workload.
     """
     reading = read_world(files, kubeconfig, context)
     assembly = reading.assembly
@@ -74,7 +74,7 @@ def connections(
     rows = with_labels(rows, (assembly.world,), given.selector)
     say(reading.notes)
     if not assembly.world.workloads:
-        say(["no pods or workloads were given, so there is nothing between which connections could be"])
+        stop("no pod or workload in the input, so there is nothing between which connections could be")
     if output in ("json", "yaml"):
         click.echo(
             data_text(document("ConnectionList", {"connections": [row.data() for row in rows]}), output)

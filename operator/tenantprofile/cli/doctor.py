@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tenantprofile.doctor.condition import Observation
     from tenantprofile.doctor.enforcement import Wishes
     from tenantprofile.enforcement.report import Report
+    from tenantprofile.guard.probes import Verdict
 
 Result = TypeVar("Result")
 
@@ -60,6 +61,11 @@ class Interrupted(Exception):
     show_default=True,
     help="Seconds within which the two pods have to run.",
 )
+@click.option(
+    "--guard",
+    is_flag=True,
+    help="Find out whether the guard refuses what it should, by dry-runs in the namespace tenantprofile-probe.",
+)
 @click.option("--cleanup", is_flag=True, help="Only remove what killed runs have left behind.")
 @output_option("table", "wide", "json", "yaml", "name", "markdown")
 def doctor(
@@ -73,18 +79,19 @@ def doctor(
     leave_out: tuple[str, ...],
     patience: float,
     start_within: float,
+    guard: bool,
     cleanup: bool,
     output: str,
 ) -> None:
     """Look whether an installation is sound; with --enforcement, whether policies are enforced.
 
-    Without --enforcement nothing is written: versions, CRDs, the operator, its lease and its rights are
+    Without --enforcement nothing is written: versions, CRDs, the operator, its lease, its rights and the guard are
     looked at. With it a namespace tenantprofile-doctor-… is made, and removed in the end, also after
-    Ctrl-C.
+    Ctrl-C. With --guard every part of the guard is tried by dry-runs, which write nothing either.
 
     Without --kubeconfig and --context the cluster is that of the pod this runs in.
 
-    Exit code 0 when all is well, 1 when something is not (not enforced, too strict, or unknown), 2 when
+    Exit code 0 when all is well, 1 when something is not (not enforced, too strict, broken, or unknown), 2 when
     the command could not do its work, 130 or 143 when it was interrupted.
     """
     namespace = old_namespace or operator_namespace
@@ -93,11 +100,17 @@ def doctor(
     from tenantprofile.doctor.condition import observe
     from tenantprofile.doctor.connection import DoctorError, connect
     from tenantprofile.doctor.enforcement import clean_up
+    from tenantprofile.doctor.guard import prove
+
+    if guard and (enforcement or cleanup):
+        raise click.UsageError("--guard is a run of its own; leave --enforcement and --cleanup out")
 
     async def work() -> int:
         async with connect(kubeconfig, context) as connection:
             if cleanup:
                 return 0 if await clean_up(connection, _tell) else 1
+            if guard:
+                return _show_guard(await prove(connection), output)
             if enforcement:
                 wishes = await _wishes(
                     connection, namespace, image, portability, leave_out, patience, start_within
@@ -189,6 +202,25 @@ def _printed(report: Report, output: str) -> str:
     if output == "markdown":
         found = [f"- {line.strip()}" for line in found]
     return "\n".join([shown, "", *found, *([""] if found else []), summary(report)])
+
+
+def _show_guard(found: list[Verdict], output: str) -> int:
+    from tenantprofile.guard.probes import sound
+
+    fine = sound(found)
+    if output in ("json", "yaml"):
+        data = {"sound": fine, "parts": [one.as_data() for one in found]}
+        click.echo(data_text(document("GuardReport", data), output))
+        return 0 if fine else 1
+    if output == "name":
+        click.echo("\n".join(one.part or "must-pass" for one in found if one.state not in ("on", "off")))
+        return 0 if fine else 1
+    rows = [(one.part or "(must pass)", one.state, "; ".join(one.seen)) for one in found]
+    click.echo((markdown_table if output == "markdown" else table)(("part", "state", "seen"), rows))
+    for one in found:
+        if one.fix and one.state != "off":
+            click.echo(f"\n{one.part or 'what must pass'}: to mend it: {one.fix}")
+    return 0 if fine else 1
 
 
 def _show_condition(found: list[Observation], output: str) -> int:

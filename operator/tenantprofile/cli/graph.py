@@ -75,7 +75,7 @@ def graph(
     form is one page for a browser, without a network: search, filter, and the rules behind every flow.
     The same input gives the same bytes.
 
-    Exit code 0, or 2 when the input cannot be read or is too large to draw.
+    Exit code 0, or 2 when the input cannot be read, is too large to draw or holds nothing to draw.
     """
     form = _form(output, target)
     reading = read_world(files, kubeconfig, context)
@@ -87,7 +87,7 @@ def graph(
         stop(str(error))
     say(reading.notes)
     if not found.groups:
-        say(["no pods or workloads were given, so there is nothing to draw"])
+        stop("no pod or workload in the input, so there is nothing to draw")
     if form == "html":
         text = as_page(found, described(assembly), title, detail, ungoverned)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from tenantprofile.cli.options import (
     selector_option,
     wishes,
 )
-from tenantprofile.cli.output import data_text, document, named, read_files, resource_name, stop
+from tenantprofile.cli.output import data_text, document, named, read_files, resource_name, say, stop
 from tenantprofile.cli.progress import working
 from tenantprofile.cli.sources import SourceError, Sources
 from tenantprofile.input.objects import SourceObject
@@ -97,7 +98,7 @@ def lint(
     several with commas or by repeating the option.
 
     Exit code 0 when nothing of the --fail-on severity or worse is found, 1 when there is, 2 when lint
-    could not run.
+    could not run or there is nothing to judge.
     """
     try:
         chosen = choose(_names(select), _names(enable), _names(disable))
@@ -117,9 +118,10 @@ def lint(
     day = today or datetime.now(UTC).date().isoformat()
     with working("judging"):
         result = judge(sources.objects, day, chosen, everything or bool(sources.cluster), operator_namespace)
+    say(sources.notes)
+    if not result.judged and not result.findings and not result.waived:
+        stop(f"there is nothing to judge: {_nothing(sources)}")
     result = _about(result, wishes())
-    for note in _notes(sources, result):
-        click.echo(f"note: {note}", err=True)
     click.echo(_printed(result, output, show_waived))
     if fail_on != "never" and result.reaches(fail_on):
         raise SystemExit(1)
@@ -153,9 +155,14 @@ def _names(given: tuple[str, ...]) -> list[str]:
     return [name.strip() for names in given for name in names.split(",") if name.strip()]
 
 
-def _notes(sources: Sources, result: Result) -> list[str]:
-    nothing = "no NetworkPolicy, TenantProfile or PolicyTemplate in the input"
-    return [*sources.notes, *([] if result.judged else [nothing])]
+def _nothing(sources: Sources) -> str:
+    """Why there is nothing to judge, with what there is instead."""
+    kinds = Counter(item.kind for item in sources.objects)
+    there = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(5))
+    return (
+        "no NetworkPolicy, TenantProfile or PolicyTemplate in the input, which holds"
+        f" {there or 'no Kubernetes object'}{', …' if len(kinds) > 5 else ''}"
+    )
 
 
 def _printed(result: Result, output: Output, show_waived: bool) -> str:

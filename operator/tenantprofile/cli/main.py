@@ -18,6 +18,7 @@ from tenantprofile.cli.doctor import doctor
 from tenantprofile.cli.exits import Exit
 from tenantprofile.cli.explain import explain
 from tenantprofile.cli.graph import graph
+from tenantprofile.cli.guard import guard
 from tenantprofile.cli.lint import lint
 from tenantprofile.cli.needs import needs
 from tenantprofile.cli.render import render
@@ -79,6 +80,7 @@ main.add_command(graph)
 main.add_command(templates)
 main.add_command(doctor)
 main.add_command(status)
+main.add_command(guard)
 main.add_command(show_help)
 main.add_command(version)
 main.add_command(completion)

@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import uuid
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
@@ -85,9 +86,27 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
 @click.option(
     "--metrics-cert",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Serve /metrics over TLS with this certificate, and --metrics-key.",
+    help="Serve /metrics over TLS with this certificate, and --metrics-key. Read anew when the files change.",
 )
-@click.option("--metrics-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--metrics-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The key of --metrics-cert.",
+)
+@click.option(
+    "--metrics-secure/--no-metrics-secure",
+    default=False,
+    show_default=True,
+    help="Answer /metrics only for bearer tokens whose owner may get the nonResourceURL /metrics (TokenReview and"
+    " SubjectAccessReview). Needs --metrics-cert.",
+)
+@click.option(
+    "--tracing/--no-tracing",
+    default=False,
+    show_default=True,
+    help="Send OpenTelemetry traces, one from each event to the last write for it, as OTLP over HTTP. The"
+    " OTEL_* variables say where to. Needs the extra: pip install 'tenantprofile-operator[otel]'.",
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option(
     "--log-level",
@@ -108,6 +127,8 @@ def run(
     metrics_port: int,
     metrics_cert: Path | None,
     metrics_key: Path | None,
+    metrics_secure: bool,
+    tracing: bool,
     log_format: Literal["json", "text"],
     log_level: str,
 ) -> None:
@@ -119,7 +140,14 @@ def run(
     from tenantprofile.cluster.credentials import CredentialsError
     from tenantprofile.controller.operator import Settings
     from tenantprofile.controller.operator import run as run_operator
+    from tenantprofile.controller.tracing import TracingError
 
+    if (metrics_cert is None) != (metrics_key is None):
+        raise click.UsageError("--metrics-cert and --metrics-key go together")
+    if metrics_secure and metrics_cert is None:
+        raise click.UsageError("--metrics-secure needs --metrics-cert: tokens are not sent in the clear")
+    if tracing and find_spec("opentelemetry.sdk") is None:
+        raise click.UsageError("--tracing needs the extra: pip install 'tenantprofile-operator[otel]'")
     logs.configure(log_format, log_level)
     settings = Settings(
         kubeconfig=kubeconfig,
@@ -134,10 +162,12 @@ def run(
         metrics_port=metrics_port,
         metrics_cert=metrics_cert,
         metrics_key=metrics_key,
+        metrics_secure=metrics_secure,
+        tracing=tracing,
     )
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         asyncio.run(run_operator(settings))
-    except (CredentialsError, OSError) as error:
+    except (CredentialsError, TracingError, OSError) as error:
         click.echo(f"tenantprofile run: {error}", err=True)
         raise SystemExit(2) from error

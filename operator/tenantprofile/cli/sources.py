@@ -26,7 +26,7 @@ from tenantprofile.connectivity.manifests import VERSIONS
 from tenantprofile.connectivity.workloads import TEMPLATES
 from tenantprofile.input.documents import DocumentError
 from tenantprofile.input.objects import ObjectError, Origin, SourceObject, read_text
-from tenantprofile.input.unread import listed, makers, refused_objects, unread_policies
+from tenantprofile.input.unread import POLICY_KINDS, listed, makers, refused_objects, unread_policies
 from tenantprofile.names import API_VERSION
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -44,11 +44,12 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "TenantProfile": (API_VERSION, "tenantprofiles"),
     "PolicyTemplate": (API_VERSION, "policytemplates"),
+    "Node": ("v1", "nodes"),
+    "EndpointSlice": ("discovery.k8s.io/v1", "endpointslices"),
 }
 """What is read of a cluster: each kind with its API version and its plural."""
 
 EXTRA: Final[Mapping[str, tuple[str, str]]] = {
-    "EndpointSlice": ("discovery.k8s.io/v1", "endpointslices"),
     "ValidatingWebhookConfiguration": (
         "admissionregistration.k8s.io/v1",
         "validatingwebhookconfigurations",
@@ -71,7 +72,7 @@ _POD_SPEC: Final = ("nodeName", "hostNetwork", "containers", "initContainers")
 _POD_STATUS: Final = ("phase", "podIP", "podIPs", "hostIP", "hostIPs")
 _CONTAINER: Final = ("name", "ports", "restartPolicy")
 
-_NAMESPACED: Final = frozenset(KINDS) - {"Namespace", "TenantProfile", "PolicyTemplate"}
+_NAMESPACED: Final = frozenset(KINDS) - {"Namespace", "TenantProfile", "PolicyTemplate", "Node"}
 _MEANT: Final = re.compile(rf"^\s*\"?kind\"?:\s*\"?({'|'.join(KINDS)})\b", re.MULTILINE)
 """A text with one of the kinds that are read."""
 _GO_TEMPLATE: Final = re.compile(r"\{\{-?\s*[\w.$\"(]")
@@ -187,12 +188,7 @@ def _place(found: Sources, default_namespace: str) -> None:
 
 
 def _say_what_was_not_read(found: Sources) -> None:
-    if policies := unread_policies(found.objects):
-        found.lacking = True
-        found.notes.append(
-            f"policies that are not read: {listed(policies)}; answers are about NetworkPolicies of"
-            " networking.k8s.io/v1 alone"
-        )
+    _say_which_policies_were_not_read(found)
     if refused := refused_objects(found.objects):
         found.lacking = True
         found.notes.append(
@@ -203,6 +199,15 @@ def _say_what_was_not_read(found: Sources) -> None:
         found.lacking = True
         found.notes.append(
             f"controllers make pods for {listed(kinds)}, which stand in no manifest and are not judged"
+        )
+
+
+def _say_which_policies_were_not_read(found: Sources) -> None:
+    if policies := unread_policies(found.objects):
+        found.lacking = True
+        found.notes.append(
+            f"policies that are not read: {listed(policies)}; answers are about NetworkPolicies of"
+            " networking.k8s.io/v1 alone"
         )
 
 
@@ -312,29 +317,71 @@ async def _read_cluster(
     only: frozenset[str],
     extra: bool = False,
 ) -> Sources:
-    kinds = [kind for kind in (*KINDS, *(EXTRA if extra else ())) if kind in only or kind in EXTRA]
     source = f"cluster {context}" if context else "cluster"
     try:
         async with connected(kubeconfig, context) as (api, credentials):
             found = Sources(cluster=credentials.server)
+            known = {**KINDS, **(EXTRA if extra else {})}
+            # Other kinds of policies bear on an answer about NetworkPolicies, and on no other.
+            others, complaint = (
+                await _other_policy_kinds(api, source) if "NetworkPolicy" in only else ([], "")
+            )
+            kinds = [(kind, *place) for kind, place in known.items() if kind in only or kind in EXTRA]
+            kinds += others
             with working(f"reading {credentials.server}", len(kinds)) as done:
                 lists = await asyncio.gather(
-                    *(_list(api, credentials, kind, source, indispensable, done) for kind in kinds)
+                    *(_list(api, credentials, *kind, source, indispensable, done) for kind in kinds)
                 )
     except ConnectionFailed as error:
         raise SourceError(str(error)) from error
-    for kind, (items, complaint) in zip(kinds, lists, strict=True):
+    if complaint:
+        found.lacking = True
+        found.notes.append(complaint)
+    for (kind, _, _), (items, complaint) in zip(kinds, lists, strict=True):
         found.objects.extend(items)
         if complaint:
+            found.lacking = True
             found.missing.append(kind)
             found.notes.append(complaint)
+    _say_which_policies_were_not_read(found)
     return found
+
+
+async def _other_policy_kinds(api: Any, source: str) -> tuple[list[tuple[str, str, str]], str]:
+    """The kinds of POLICY_KINDS that the cluster has, each with version and plural; or why that is not known.
+
+    One request, and one for each version of an API group with such kinds (Kubernetes documentation, API
+    discovery).
+    """
+    from tenantprofile.cluster.api import ApiError
+
+    found: list[tuple[str, str, str]] = []
+    try:
+        groups = {one["name"]: one["versions"] for one in (await api.get("/apis"))["groups"]}
+        wanted = {group for group, _ in POLICY_KINDS} & groups.keys()
+        if "projectcalico.org" in wanted:
+            wanted.discard("crd.projectcalico.org")  # the same objects, as Calico stores them
+        for group in sorted(wanted):
+            # The preferred version comes first; others may have kinds that it has not.
+            kinds: dict[str, tuple[str, str, str]] = {}
+            for version in [one["groupVersion"] for one in groups[group]]:
+                for resource in (await api.get(f"/apis/{version}"))["resources"]:
+                    kind, plural = resource["kind"], resource["name"]
+                    if (group, kind) in POLICY_KINDS and "/" not in plural:
+                        kinds.setdefault(kind, (kind, version, plural))
+            found.extend(kinds.values())
+    except (ApiError, KeyError, TypeError) as error:
+        why = f"its APIs cannot be listed: {error}"
+        return found, f"whether the {source} has policies of other kinds is not known, because {why}"
+    return found, ""
 
 
 async def _list(
     api: Any,
     credentials: Any,
     kind: str,
+    version: str,
+    plural: str,
     source: str,
     indispensable: frozenset[str],
     done: Callable[[], None],
@@ -342,26 +389,26 @@ async def _list(
     """All objects of a kind, or why they could not be read."""
     from tenantprofile.cluster.api import ApiError, Gone
 
-    version, plural = KINDS.get(kind) or EXTRA[kind]
+    ours = (version, plural) == KINDS.get(kind)
     path = f"/apis/{version}/{plural}" if "/" in version else f"/api/{version}/{plural}"
     for _ in range(3):
         found: list[SourceObject] = []
         try:
             async for page in api.pages(path):
                 found.extend(
-                    SourceObject(_trimmed(kind, {"apiVersion": version, "kind": kind, **raw}), Origin(source))
+                    SourceObject(_trimmed({"apiVersion": version, "kind": kind, **raw}), Origin(source))
                     for raw in page.items
                 )
         except Gone:
             continue  # the list took longer than its snapshot was kept
         except ApiError as error:
-            if error.status == 404 and (version == API_VERSION or kind in EXTRA):
+            if error.status == 404 and (version == API_VERSION or not ours):
                 done()
                 return [], ""  # its CRD is not installed there, so there is nothing of the kind
             if error.status == 0:
                 raise SourceError(plain(error, credentials)) from error
             message = f"{plural} of the {source} cannot be listed: {plain(error, credentials)}"
-            if error.status not in (401, 403, 404) or kind in indispensable:
+            if error.status not in (401, 403, 404, 503) or (ours and kind in indispensable):
                 raise SourceError(message) from error
             done()
             return [], f"{message}; what follows leaves them out"
@@ -370,11 +417,17 @@ async def _list(
     raise SourceError(f"{plural} of the {source} cannot be listed: the list expires before it ends")
 
 
-def _trimmed(kind: str, raw: dict[str, Any]) -> dict[str, Any]:
+def _trimmed(raw: dict[str, Any]) -> dict[str, Any]:
     """Without what bears on nothing here: in 100,000 pods that is nine tenths of the memory."""
+    kind, group = raw["kind"], raw["apiVersion"].rpartition("/")[0]
     metadata = {k: v for k, v in (raw.get("metadata") or {}).items() if k != "managedFields"}
     trimmed = {**raw, "metadata": metadata}
-    if kind == "Pod":
+    if (group, kind) in POLICY_KINDS:
+        return {"apiVersion": raw["apiVersion"], "kind": kind, "metadata": metadata}
+    if kind == "Node":
+        status = raw.get("status") or {}
+        trimmed["status"] = {"addresses": status.get("addresses") or []}
+    elif kind == "Pod":
         metadata.pop("annotations", None)
         status = raw.get("status") or {}
         trimmed["status"] = {key: status[key] for key in _POD_STATUS if key in status}

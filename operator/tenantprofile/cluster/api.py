@@ -85,8 +85,8 @@ class Api:
         self.writes = 0
         self.takes_protobuf = self._own is not None
         """Whether bodies may be in the API server's own format; what stands in for the network reads JSON."""
-        self.requested: Callable[[str, int, float], None] = lambda method, code, seconds: None
-        """Called after each request: its method, the answer's code or 0, and how long it took."""
+        self.requested: Callable[[str, str, int, float], None] = lambda method, path, code, seconds: None
+        """Called after each request: its method and path, the answer's code or 0, and how long it took."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each write but those of the lease: whether it is still ours to make."""
 
@@ -202,6 +202,13 @@ class Api:
             raise ApiError(0, "Unreachable", f"watch of {path} broke: {error}") from error
         except ValueError as error:
             raise _unintelligible("watch of", path, error) from error
+
+    async def review(self, path: str, body: Mapping[str, Any]) -> Object:
+        """POST of a question (TokenReview, SubjectAccessReview): it stores nothing, so a standby may ask as well.
+
+        Raises ApiError.
+        """
+        return await self._request("POST", path, data=orjson.dumps(body), content_type="application/json")
 
     # --- writes ---
 
@@ -449,7 +456,7 @@ class Api:
         except TransportError as error:
             raise ApiError(0, "Unreachable", str(error)) from error
         finally:
-            self.requested(method, code, time.monotonic() - began)
+            self.requested(method, path, code, time.monotonic() - began)
         if answer.status >= 400:
             raise refusal(answer)
         return answer.body

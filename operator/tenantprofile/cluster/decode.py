@@ -159,6 +159,22 @@ def is_deeper(value: Any, limit: int) -> bool:
     return True
 
 
+def is_larger(value: Any, limit: int) -> bool:
+    """Whether lists and objects hold more than `limit` values in all; looks at no more than that."""
+    count = 0
+    level = [value]
+    while level:
+        below: list[Any] = []
+        for parent in level:
+            count += len(parent)
+            if count > limit:
+                return True
+            children = parent.values() if isinstance(parent, dict) else parent
+            below.extend(child for child in children if isinstance(child, (dict, list)))
+        level = below
+    return False
+
+
 def _frame(raw: bytes, bad: list[Undecodable]) -> Object:
     """A page whose frame can be read; its items that cannot are added to `bad`. Raises ValueError."""
     members = dict(_members(raw))

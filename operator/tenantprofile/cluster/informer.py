@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from tenantprofile import settings
 from tenantprofile.cluster.api import Api
-from tenantprofile.cluster.decode import Object, Undecodable, is_deeper, unreadable
+from tenantprofile.cluster.decode import Object, Undecodable, is_deeper, is_larger, unreadable
 from tenantprofile.cluster.errors import ApiError, Gone
 from tenantprofile.cluster.pace import Pace
 from tenantprofile.cluster.store import Key, Store
@@ -48,9 +48,10 @@ class Informer(Generic[T]):
         restored: Callable[[], None] = lambda: None,
         undecodable: Callable[[Key, Undecodable], None] = lambda *_: None,
     ) -> None:
-        """`nesting`: the most levels of an object that may have any. `restored`: the past has changed; `synced` is
-        cleared, and everything is to be compared again once it is set. `undecodable`: an object cannot be read;
-        what was known of it stays in the store.
+        """`nesting`: the most levels of an object whose author may write any; its size is bounded as well.
+
+        `restored`: the past has changed; `synced` is cleared, and everything is to be compared again once it is set.
+        `undecodable`: an object cannot be read; what was known of it stays in the store.
         """
         self._api = api
         self._path = path
@@ -143,6 +144,8 @@ class Informer(Generic[T]):
             version, pause = None, settings.NOT_SERVED_PAUSE
         else:
             text, pause = f"{self.kind} cannot be followed: {error}", 0.0
+            if version is not None:
+                version = str(self._position)  # what a broken watch has brought needs no second telling
         if text != self._error:
             logger.warning("%s", text)
         self._error = text
@@ -164,10 +167,10 @@ class Informer(Generic[T]):
         try:
             await self._list(resync=True)
         except WentBack:
-            self._go_back()
+            self.read_anew()
 
-    def _go_back(self) -> None:
-        """Make the watch end, if one is open, and everything be read anew."""
+    def read_anew(self) -> None:
+        """The API server went back to an older state: end the watch, if one is open, and read everything anew."""
         self._back = True
         if self._interrupt is not None:
             self._interrupt.reschedule(asyncio.get_running_loop().time())
@@ -299,7 +302,7 @@ class Informer(Generic[T]):
             try:
                 await self._check_version()
             except WentBack:
-                self._go_back()
+                self.read_anew()
             except ApiError:
                 pass  # the watch tells
 
@@ -319,8 +322,12 @@ class Informer(Generic[T]):
         before = self._before.pop(key, None) or self.store.get(key[1], key[0])
         self.is_new = new
         try:
-            if self._nesting is not None and is_deeper(raw, self._nesting):
-                raise ValueError(f"nested in more than {self._nesting} levels")
+            if self._nesting is not None:
+                written = {key: value for key, value in raw.items() if key != "metadata"}
+                if is_larger(written, settings.MAX_VALUES):
+                    raise ValueError(f"holds more than {settings.MAX_VALUES:,} values")
+                if is_deeper(raw, self._nesting):
+                    raise ValueError(f"nested in more than {self._nesting} levels")
             if not self.store.put(key, version, self.store.read(raw)):
                 return False
         except Exception as error:

@@ -55,16 +55,23 @@ def coverage(world: World, settings: Settings = DEFAULT_SETTINGS) -> Iterator[Co
     """Every workload in the world's order, with the policies that isolate it, by name."""
     levels = Levels(settings)
     for workload in world.workloads:
-        ingress = isolating(world, workload, "Ingress", settings)
-        egress = isolating(world, workload, "Egress", settings)
-        yield Coverage(
-            workload,
-            ingress,
-            egress,
-            is_node(workload, settings),
-            levels.of(ingress, "Ingress"),
-            levels.of(egress, "Egress"),
-        )
+        yield coverage_of(world, workload, levels, settings)
+
+
+def coverage_of(
+    world: World, workload: Workload, levels: Levels, settings: Settings = DEFAULT_SETTINGS
+) -> Coverage:
+    """That of one workload, which depends on its labels and on the policies of its namespace alone."""
+    ingress = isolating(world, workload, "Ingress", settings)
+    egress = isolating(world, workload, "Egress", settings)
+    return Coverage(
+        workload,
+        ingress,
+        egress,
+        is_node(workload, settings),
+        levels.of(ingress, "Ingress"),
+        levels.of(egress, "Egress"),
+    )
 
 
 class Levels:

@@ -150,6 +150,17 @@ class World:
             self._members,
         )
 
+    def joined_by(self, pods: Sequence[Workload]) -> World:
+        """The same world with these pods besides."""
+        if not pods:
+            return self
+        everyone = (*self.workloads, *pods)
+        return World(self.namespaces.values(), everyone, self.services.values(), self.policies, self.nodes)
+
+    def workloads_in(self, namespace: str) -> Sequence[Workload]:
+        """The namespace's workloads, in the world's order."""
+        return self._inside.get(namespace, ())
+
     def policies_in(self, namespace: str) -> Sequence[Policy]:
         """The namespace's policies, by name."""
         return self._policies.get(namespace, ())
@@ -289,7 +300,7 @@ class _Reader:
         one_by_one = self._single_pods or self._single_pods_matter
         for namespace, name, raw in self.pods:
             try:
-                owner = self._top(namespace, raw)
+                owner = self.top(namespace, raw)
                 workloads.append(self._share(parse_pod(namespace, name, raw, owner)))
             except ManifestError as error:
                 raise error.of(_reference(namespace, "Pod", name)) from error
@@ -315,7 +326,7 @@ class _Reader:
         ]
         return World(self.namespaces, workloads, services, self.policies, self.nodes, members)
 
-    def _top(self, namespace: str, raw: Mapping[str, Any]) -> tuple[str, str] | None:
+    def top(self, namespace: str, raw: Mapping[str, Any]) -> tuple[str, str] | None:
         """The workload at the top of a pod's chain of controllers.
 
         A ReplicaSet that is not given is its Deployment's by name: <deployment>-<pod-template-hash>.
@@ -348,6 +359,17 @@ class _Reader:
             pod.host_network,
             pod.owner,
         )
+
+
+def read_pod(raw: Mapping[str, Any]) -> Workload | None:
+    """A pod by itself, as a world without the workloads above it has it; None for a finished one.
+
+    Raises ManifestError.
+    """
+    namespace, name = identity("Pod", raw)
+    if is_finished(raw):
+        return None
+    return parse_pod(namespace, name, raw, _Reader().top(namespace, raw))
 
 
 _OWNERS: Final = frozenset({*TEMPLATES, "Rollout", "ReplicationController", "DeploymentConfig"})

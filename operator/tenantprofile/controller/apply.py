@@ -59,7 +59,7 @@ class Applier:
         self._reporter = reporter
         self._taken: set[tuple[str, str]] = set()
         self._in_flight: dict[tuple[str, str], str] = {}
-        self._unanswered: dict[tuple[str, str], str] = {}
+        self._unanswered: dict[tuple[str, str], DesiredPolicy] = {}
         self.written: dict[str, dict[str, DesiredPolicy]] = {}
         """By namespace and name: what stands there by our hand, as rendered; the last good form of each policy."""
 
@@ -76,10 +76,10 @@ class Applier:
 
     def seen(self, namespace: str, name: str, digest: str, applied: str) -> None:
         """A policy was seen; one whose write had no answer is ours if it shows what was written."""
-        if digest == applied == self._unanswered.pop((namespace, name), None):
-            record = self._state.namespaces.get(namespace)
-            if record is not None:
-                self._ledger.wrote(record.uid, name, self._profile_uid(name.rpartition(".")[0]))
+        sent = self._unanswered.pop((namespace, name), None)
+        record = self._state.namespaces.get(namespace)
+        if sent is not None and record is not None and digest == applied == sent.digest:
+            self._ledger.wrote(record.uid, name, sent.profile_uid)
 
     def holds(self, record: NamespaceRecord, desired: DesiredPolicy) -> None:
         """A policy is exactly as desired."""
@@ -87,7 +87,7 @@ class Applier:
         self._taken.discard((namespace, desired.name))
         self._pending.present(namespace, desired.name)
         self.written.setdefault(namespace, {})[desired.name] = desired
-        self._ledger.wrote(record.uid, desired.name, self._profile_uid(desired.profile))
+        self._ledger.wrote(record.uid, desired.name, desired.profile_uid)
 
     async def write(
         self, run: Result, record: NamespaceRecord, write: Write, *, contested: bool = False
@@ -101,10 +101,15 @@ class Applier:
                 return await self._replace(run, record, write, contested=contested)
             except ApiError as error:
                 if isinstance(write, Create) and (error.status == 0 or error.status >= 500):
-                    self._unanswered[run.namespace, desired.name] = desired.digest
+                    self._unanswered[run.namespace, desired.name] = desired
                 run.failed(desired.profile, desired.entry, error, minor=not desired.closes)
                 self._reporter.refused(run.namespace, desired.profile, desired.name, error)
                 return False
+
+    async def take_over(self, run: Result, record: NamespaceRecord, desired: DesiredPolicy) -> bool:
+        """Take a foreign policy that carries our label over, if that was asked for; whether it is as desired."""
+        self._taken.add((run.namespace, desired.name))  # so that it is read before anything is written
+        return await self.write(run, record, Create(desired, lost=False))
 
     async def delete(self, run: Result, record: NamespaceRecord, removal: Delete) -> bool:
         """Delete exactly the object that was looked at; whether nothing of it is left."""
@@ -186,7 +191,10 @@ class Applier:
         self, record: NamespaceRecord, desired: DesiredPolicy, resource_version: str | None = None
     ) -> bytes:
         body = desired.wire if self._api.takes_protobuf else desired.body
-        return body(self._seal.of(record.uid, desired.name), resource_version)
+        return body(self._seal_of(record, desired), resource_version)
+
+    def _seal_of(self, record: NamespaceRecord, desired: DesiredPolicy) -> str:
+        return self._seal.of(record.uid, desired.name, marked=desired.marked)
 
     async def _create(self, run: Result, record: NamespaceRecord, write: Create) -> bool:
         desired = write.desired
@@ -230,7 +238,7 @@ class Applier:
             self.conflict(run, desired, body)
             return False
         found = change(body, desired)
-        wanted = merged(body, desired, self._seal.of(record.uid, desired.name))
+        wanted = merged(body, desired, self._seal_of(record, desired))
         if replace and not (owned or adopt):
             wanted["metadata"]["annotations"][ANNOTATION_REPLACED] = spec
         if not await self._put(run, record, desired, wanted):
@@ -266,7 +274,7 @@ class Applier:
             body = await self._find(run, desired)
         if body is None:
             return False
-        changed = merged(body, desired, self._seal.of(record.uid, desired.name))
+        changed = merged(body, desired, self._seal_of(record, desired))
         if contested:
             # Whoever writes in a loop makes every version old. The uid still says which object is meant, and
             # without a version the write takes effect whatever came in between (API conventions, updates).
@@ -314,7 +322,7 @@ class Applier:
         run.wrote = True
         seen = observe(body)
         newest = self._policies.written(run.namespace, desired.name, seen)
-        self._ledger.wrote(record.uid, desired.name, self._profile_uid(desired.profile))
+        self._ledger.wrote(record.uid, desired.name, desired.profile_uid)
         self._taken.discard((run.namespace, desired.name))
         if seen.digest != desired.digest:
             run.retry = True
@@ -333,10 +341,6 @@ class Applier:
             return False
         self._pending.present(run.namespace, desired.name)
         return True
-
-    def _profile_uid(self, name: str) -> str:
-        record = self._state.profiles.get(name)
-        return record.uid if record is not None else ""
 
 
 def _still_there(answer: Mapping[str, Any] | None) -> bool:

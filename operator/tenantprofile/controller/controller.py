@@ -41,9 +41,10 @@ from tenantprofile.controller.state import (
     profile_record,
 )
 from tenantprofile.controller.status_writer import StatusWriter
+from tenantprofile.controller.tracing import Tracing
 from tenantprofile.names import LABEL_PROFILE
 from tenantprofile.paths import Complaint
-from tenantprofile.planning.desired import ProfilePlan
+from tenantprofile.planning.desired import NotPreparedError, ProfilePlan
 from tenantprofile.planning.observed import Observed
 from tenantprofile.planning.profile import Profile, ProfileError
 from tenantprofile.settings import COMPARISON_RETRY, KIND_PAUSE, MAX_NESTING
@@ -64,6 +65,7 @@ class Controller:
         ledger: Ledger,
         reconciler: Reconciler,
         metrics: Metrics,
+        tracing: Tracing,
         clock: Callable[[], float],
         *,
         synced: Callable[[bool], None] = lambda _: None,
@@ -77,6 +79,7 @@ class Controller:
         self._ledger = ledger
         self._reconciler = reconciler
         self._metrics = metrics
+        self._tracing = tracing
         self._clock = clock
         self._synced = synced
         self._pace = Pace()
@@ -149,6 +152,7 @@ class Controller:
             return
         self._reconciler.drift_seen(namespace, name, before, self.policies.body if after else None)
         self._metrics.waits(namespace, "drift")
+        self._tracing.seen(namespace, "drift")
         self._status_writer.pending(namespace)
         self._queue.add(namespace, Priority.HIGH)
 
@@ -177,9 +181,11 @@ class Controller:
                 for record in (before, after)
             ):
                 self._status_writer.touch(profile.name)
-        if self._state.complete:
+        # One that is gone is counted no more, also if a restored etcd took it.
+        if self._state.complete or after is None:
             if after is not None:
                 self._metrics.waits(name, "new")
+                self._tracing.seen(name, "new")
             self._status_writer.pending(name)
             # One whose facts change all the time is its own concern.
             limited = before is not None and after is not None and before.uid == after.uid
@@ -262,7 +268,11 @@ class Controller:
         previous = before.plan if before is not None else None
         if record.profile is not None:
             record.plan = ProfilePlan(
-                record.profile, self._state.usable_templates(), previous, self._state.unusable_templates()
+                record.profile,
+                self._state.usable_templates(),
+                previous,
+                self._state.unusable_templates(),
+                in_place=False,
             )
         self._status_writer.renew(record.name)
         for plan in (previous, record.plan):
@@ -283,6 +293,7 @@ class Controller:
             return  # the first comparison brings every namespace
         for record in (before, after):
             if record is not None:
+                self._tracing.changed(record.name)
                 known = self._to_fan_out.setdefault(record.name, [])
                 if record.profile is not None and record.profile not in known:
                     known.append(record.profile)
@@ -296,16 +307,24 @@ class Controller:
             wanted, self._to_fan_out = self._to_fan_out, {}
             profiles = [profile for each in wanted.values() for profile in each]
             pace = Pace()
-            for record in list(self._state.namespaces.values()):
-                if any(self._state.selects(profile, record.facts) for profile in profiles):
-                    self._queue.add(record.facts.name, Priority.LOW)
-                await pace.step()
-            for place in self._policies.namespaces():
-                if any(seen.profile in wanted for seen in self._policies.in_namespace(place).values()):
-                    self._queue.add(place, Priority.LOW)
-                await pace.step()
+            with self._tracing.fan_out(wanted) as concerns:
+                for record in list(self._state.namespaces.values()):
+                    if any(self._state.selects(profile, record.facts) for profile in profiles):
+                        concerns(record.facts.name)
+                        self._queue.add(record.facts.name, Priority.LOW)
+                    await pace.step()
+                for place in self._policies.namespaces():
+                    if any(seen.profile in wanted for seen in self._policies.in_namespace(place).values()):
+                        concerns(place)
+                        self._queue.add(place, Priority.LOW)
+                    await pace.step()
 
     # --- comparing everything ---
+
+    def read_anew(self) -> None:
+        """The API server is known to have gone back to an older state."""
+        for informer in self.informers:
+            informer.read_anew()
 
     def _restored(self) -> None:
         """The API server went back to an older state: nothing is certain until everything has been read anew."""
@@ -382,14 +401,20 @@ class Controller:
             namespace, priority = await self._queue.get(lowest)
             await may_write.wait()  # the lease may have been lost while there was nothing to do
             try:
-                with self._api.lane(background=priority is Priority.LOW):
+                with self._api.lane(background=priority is Priority.LOW), self._tracing.passing(namespace):
                     result = await self._reconciler.reconcile(namespace)
+            except NotPreparedError:
+                # What had been worked out was forgotten meanwhile.
+                self._queue.backoff(namespace)
+                self._metrics.passed(namespace, wrote=False, failed=True)
             except Exception:
                 logger.exception("reconciling failed", extra={"namespace": namespace})
                 self._queue.backoff(namespace)
                 self._metrics.passed(namespace, wrote=False, failed=True)
+                self._tracing.passed(namespace, failed=True)
             else:
                 self._metrics.passed(namespace, wrote=result.wrote, failed=result.retry)
+                self._tracing.passed(namespace, failed=result.retry)
                 if result.retry:
                     self._queue.backoff(namespace, result.at_least, result.causes)
                 else:

@@ -28,7 +28,10 @@ _ANOTHER: Final = "another candidate"
 
 
 class Lease:
-    """One candidate for one lease; `changed` is told whether it leads. `clock` gives monotonic seconds."""
+    """One candidate for one lease; `changed` is told whether it leads. `clock` gives monotonic seconds.
+
+    `went_back`: called when the lease is older than it was seen before, which only a restored etcd explains.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Lease:
         identity: str,
         changed: Callable[[bool], None],
         clock: Callable[[], float],
+        went_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._api = api
         self._namespace = namespace
@@ -50,6 +54,7 @@ class Lease:
         self._holder = ""
         self._duration = LEASE_DURATION
         self._changed = changed
+        self._went_back = went_back
         self._renewed = float("-inf")
         self._reached = clock()
         self._error: str | None = None
@@ -156,6 +161,9 @@ class Lease:
         self._duration = float(duration) if isinstance(duration, int) and duration > 0 else LEASE_DURATION
         version = str(lease["metadata"]["resourceVersion"])
         if version != self._seen[0]:
+            if self._seen[0] and int(version) < int(self._seen[0]):
+                # The cluster's newest revision may have passed the old one since, but this object has not changed.
+                self._went_back()
             self._seen = (version, self._clock())
         if self._holder and self._holder != self._identity and started < self._seen[1] + self._duration:
             return False, started

@@ -23,7 +23,9 @@ from typing import Any, Final
 
 import orjson
 
-from tenantprofile.cluster.api import Api, ApiError
+from tenantprofile.cluster.api import Api, ApiError, Object
+from tenantprofile.controller.last_good import LastGood
+from tenantprofile.planning.desired import DesiredPolicy
 from tenantprofile.planning.observed import Observed
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Ledger:
         self._shared: dict[tuple[tuple[str, str], ...], Owned] = {}
         self._versions: dict[str, str] = {}
         self._dirty: set[str] = set()
+        self._last_good = LastGood()
         self._wakeup = asyncio.Event()
         self.departed: dict[str, str] = {}
         """By the uid of a deleted profile of which policies may be left: `Retain`, or DELETE and the uid of its CRD."""
@@ -71,6 +74,19 @@ class Ledger:
         owned = self.owned(namespace_uid)
         if name in owned:
             self._put(namespace_uid, {known: uid for known, uid in owned.items() if known != name})
+        self.renders(namespace_uid, name)
+
+    def last_good(self, namespace_uid: str, name: str, profile_uid: str) -> DesiredPolicy | None:
+        """What an entry yielded there before it could not be rendered any more, as far as an earlier process knew."""
+        return self._last_good.get(namespace_uid, name, profile_uid)
+
+    def renders_no_more(self, namespace_uid: str, last: DesiredPolicy) -> None:
+        """An entry cannot be rendered; a process that starts meanwhile shall know what it yielded last."""
+        self._touch(namespace_uid, self._last_good.keep(namespace_uid, last))
+
+    def renders(self, namespace_uid: str, name: str) -> None:
+        """What an entry yielded before is of no interest any more."""
+        self._touch(namespace_uid, self._last_good.drop(namespace_uid, name))
 
     def profile_gone(self, uid: str, kind_uid: str) -> None:
         """A profile was deleted. `kind_uid`: its CRD's uid if its policies are to be deleted; empty if they stay."""
@@ -85,20 +101,25 @@ class Ledger:
 
     def keep_only(self, namespace_uids: Iterable[str]) -> None:
         """These are all namespaces that exist; what is known of others is dropped."""
-        for uid in self._owned.keys() - set(namespace_uids):
-            self._put(uid, {})
+        for uid in {*self._owned, *self._last_good.namespaces} - set(namespace_uids):
+            self.forget_namespace(uid)
 
     def forget_namespace(self, namespace_uid: str) -> None:
         """A namespace is gone."""
         self._put(namespace_uid, {})
+        self._touch(namespace_uid, self._last_good.forget(namespace_uid))
 
     def _put(self, namespace_uid: str, owned: dict[str, str]) -> None:
         if owned:
             self._owned[namespace_uid] = self._one_copy(owned)
         elif self._owned.pop(namespace_uid, None) is None:
             return
-        self._dirty.add(_shard(namespace_uid))
-        self._wakeup.set()
+        self._touch(namespace_uid, True)
+
+    def _touch(self, namespace_uid: str, changed: bool) -> None:
+        if changed:
+            self._dirty.add(_shard(namespace_uid))
+            self._wakeup.set()
 
     def _one_copy(self, owned: Mapping[str, str]) -> Owned:
         """Most namespaces hold the same policies: equal mappings are one object."""
@@ -112,6 +133,7 @@ class Ledger:
         """
         found = False
         owned: dict[str, Owned] = {}
+        last_good = LastGood()
         for shard in SHARDS:
             try:
                 body = await self._api.get(f"{self._collection}/{_name(shard)}")
@@ -128,7 +150,13 @@ class Ledger:
             data = body.get("data") or {}
             owned.update(self._decoded(shard, data.get("owned", "")))
             self.departed.update(_departed(data.get("departed", "{}")))
-        self._owned = owned
+            try:
+                last_good.load(data.get("lastGood", ""))
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                logger.warning(
+                    "ConfigMap %s: what is last good there cannot be read: %r", _name(shard), error
+                )
+        self._owned, self._last_good = owned, last_good
         self._dirty.clear()
         return found
 
@@ -191,22 +219,27 @@ class Ledger:
             "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "tenantprofile-operator"}},
             "data": {"owned": orjson.dumps({"sets": listed, "namespaces": namespaces}).decode()},
         }
+        if forms := self._last_good.encoded([u for u in self._last_good.namespaces if _shard(u) == shard]):
+            body["data"]["lastGood"] = forms
         if shard == SHARDS[0]:
             held = {uid for owned in self._shared.values() for uid in owned.values()}
             self.departed = {uid: policy for uid, policy in self.departed.items() if uid in held}
             body["data"]["departed"] = orjson.dumps(self.departed).decode()
-        version = self._versions.get(shard)
-        if version is None:
-            answer = await self._api.create(self._collection, body)
-        else:
-            # No resourceVersion: only the holder of the lease writes, and what it knows is the present.
-            try:
-                answer = await self._api.replace(f"{self._collection}/{name}", body)
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-                answer = await self._api.create(self._collection, body)
+        # No resourceVersion: only the holder of the lease writes, and what it knows is the present. The answer to the
+        # write that made the ConfigMap may have been lost, so that it is there and nobody knows.
+        exists = shard in self._versions
+        try:
+            answer = await self._store(name, body, exists=exists)
+        except ApiError as error:
+            if error.status != (404 if exists else 409):
+                raise
+            answer = await self._store(name, body, exists=not exists)
         self._versions[shard] = str(answer["metadata"]["resourceVersion"])
+
+    async def _store(self, name: str, body: Object, *, exists: bool) -> Object:
+        if exists:
+            return await self._api.replace(f"{self._collection}/{name}", body)
+        return await self._api.create(self._collection, body)
 
     def _fail(self, error: ApiError) -> None:
         problem = f"the record of the operator's own policies (ConfigMaps tenantprofile-ledger-*) is not kept: {error}"

@@ -7,6 +7,7 @@ No label takes a value of which there may be one for each namespace. Names that 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from tenantprofile import __version__
 from tenantprofile.planning.status import Tally
+from tenantprofile.settings import GAP
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Seconds."""
@@ -30,7 +32,9 @@ class Metrics:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._since: dict[str, tuple[str, float]] = {}
+        self.standby = False
+        """While another operator leads."""
+        self._since: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._managers: set[str] = set()
         self.registry = CollectorRegistry()
         registry = self.registry
@@ -88,8 +92,19 @@ class Metrics:
 
     def waits(self, namespace: str, what: str) -> None:
         """A namespace is to be looked at: `new` for one that was created or labelled, `drift` for a changed policy."""
-        if namespace not in self._since and len(self._since) < MAX_WAITING:
+        if self.standby:
+            # The one that leads deals with it. What counts is what comes last before this one takes over.
+            self._since.pop(namespace, None)
+        if namespace not in self._since:
             self._since[namespace] = (what, self._clock())
+            if len(self._since) > MAX_WAITING:
+                self._since.popitem(last=False)
+
+    def took_over(self) -> None:
+        """This operator leads from now on: what was seen before the gap was dealt with by the one before."""
+        oldest = self._clock() - GAP
+        while self._since and next(iter(self._since.values()))[1] < oldest:
+            self._since.popitem(last=False)
 
     def passed(self, namespace: str, *, wrote: bool, failed: bool) -> None:
         """A pass over a namespace has ended."""
@@ -115,7 +130,7 @@ class Metrics:
     def refused(self, code: int, reason: str) -> None:
         self._refusals.labels(str(code), reason[:60] or "unknown").inc()
 
-    def requested(self, method: str, code: int, seconds: float) -> None:
+    def requested(self, method: str, _path: str, code: int, seconds: float) -> None:
         """A request has ended; code 0 for one without an answer."""
         self._requests.labels(method, str(code) if code else "<error>").inc()
         self._latency.labels(method).observe(seconds)

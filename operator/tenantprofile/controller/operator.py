@@ -32,9 +32,11 @@ from tenantprofile.controller.probes import MetricsServer, ProbeServer
 from tenantprofile.controller.queue import Priority, WorkQueue
 from tenantprofile.controller.reconcile import Reconciler
 from tenantprofile.controller.renderer import ProcessRenderer
+from tenantprofile.controller.scrape_access import ScrapeAccess
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import State
 from tenantprofile.controller.status_writer import StatusWriter
+from tenantprofile.controller.tracing import Tracing
 from tenantprofile.settings import KOPF_PAUSE, LAST_WRITES, LEDGER_PAUSE
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,8 @@ class Settings:
     metrics_port: int = 0
     metrics_cert: Path | None = None
     metrics_key: Path | None = None
+    metrics_secure: bool = False
+    tracing: bool = False
 
 
 async def run(settings: Settings) -> None:
@@ -80,6 +84,8 @@ class _Operator:
         self._events = EventRecorder(api, clock)
         self._metrics = Metrics(clock)
         api.requested = self._metrics.requested
+        self._tracing = self._traced(api) if settings.tracing else Tracing()
+        self._metrics.standby = self._tracing.standby = settings.leader_election
         self._ledger = Ledger(api, settings.namespace)
         self._seal = Seal()
         self._reconciler = Reconciler(
@@ -92,6 +98,7 @@ class _Operator:
             self._status_writer,
             self._events,
             self._metrics,
+            self._tracing,
             clock,
         )
         self._controller = Controller(
@@ -103,6 +110,7 @@ class _Operator:
             self._ledger,
             self._reconciler,
             self._metrics,
+            self._tracing,
             clock,
             synced=self._synced,
         )
@@ -113,11 +121,26 @@ class _Operator:
             identity=settings.identity,
             changed=self._leading_changed,
             clock=clock,
+            went_back=self._controller.read_anew,
         )
         self._leads = not settings.leader_election
         self._has_ledger = False
         self._may_write = asyncio.Event()
         self._turn = asyncio.Event()
+
+    def _traced(self, api: Api) -> Tracing:
+        """Imported only where it is asked for: the SDK is an extra, and takes memory. Raises TracingError."""
+        from tenantprofile.controller.otel import OtelTracing
+
+        tracing = OtelTracing(self._clock)
+        count = self._metrics.requested
+
+        def requested(method: str, path: str, code: int, seconds: float) -> None:
+            count(method, path, code, seconds)
+            tracing.requested(method, path, code, seconds)
+
+        api.requested = requested
+        return tracing
 
     async def run(self) -> None:
         informers = self._controller.informers
@@ -152,6 +175,7 @@ class _Operator:
             self._metrics.registry,
             self._settings.metrics_cert,
             self._settings.metrics_key,
+            access=ScrapeAccess(self._api, self._clock) if self._settings.metrics_secure else None,
         )
         try:
             await metrics.start()
@@ -169,6 +193,7 @@ class _Operator:
             self._controller.learn_kinds(),
             self._events.run(),
             self._status_writer.run(self._may_write.is_set),
+            self._status_writer.run_templates(self._may_write.is_set),
             self._ledger.run(self._may_write.is_set),
             self._open_or_close(),
             *(self._work(Priority.LOW) for _ in range(self._settings.workers)),
@@ -194,6 +219,7 @@ class _Operator:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await self._renderer.stop()
+            await self._tracing.stop()
             await metrics.stop()
             await probes.stop()
 
@@ -225,6 +251,10 @@ class _Operator:
 
     def _leading_changed(self, leads: bool) -> None:
         self._leads = leads
+        self._metrics.standby = self._tracing.standby = not leads
+        if leads:
+            self._metrics.took_over()
+            self._tracing.took_over()
         self._has_ledger = False
         self._may_write.clear()
         self._turn.set()

@@ -11,7 +11,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from operator import is_
+from typing import Any, Final
 
 from tenantprofile.cluster.api import Api, ApiError
 from tenantprofile.controller.apply import Applier
@@ -26,12 +27,20 @@ from tenantprofile.controller.result import Result
 from tenantprofile.controller.seal import Seal
 from tenantprofile.controller.state import NamespaceRecord, Policies, ProfileRecord, State
 from tenantprofile.controller.status_writer import StatusWriter
+from tenantprofile.controller.tracing import Tracing
+from tenantprofile.planning.baseline import Baseline
 from tenantprofile.planning.desired import DesiredPolicy, ProfilePlan, Refusal, Renderer
 from tenantprofile.planning.drift import change, last_manager
 from tenantprofile.planning.observed import Observed
-from tenantprofile.planning.plan import Create, Delete, Plan, Write, plan
+from tenantprofile.planning.plan import Create, Delete, Plan, Replace, Write, plan
 
 logger = logging.getLogger(__name__)
+
+NEWS_RETRY: Final = 5.0
+"""Seconds after which a namespace is looked at again whose profiles changed during a pass; the news comes before."""
+
+
+_NO_BASELINE = Baseline((), whole=False, sealed=frozenset())
 
 
 @dataclass(slots=True)
@@ -45,6 +54,9 @@ class _Demand:
     """Profiles of which not every entry renders."""
     reporting: set[str] = field(default_factory=set)
     """Profiles that report drift instead of repairing it."""
+    gating: set[str] = field(default_factory=set)
+    """Profiles that let no pod start before their baseline stands."""
+    baseline: Baseline = _NO_BASELINE
 
 
 class Reconciler:
@@ -61,6 +73,7 @@ class Reconciler:
         status_writer: StatusWriter,
         events: EventRecorder,
         metrics: Metrics,
+        tracing: Tracing,
         clock: Callable[[], float],
     ) -> None:
         self._api = api
@@ -70,6 +83,7 @@ class Reconciler:
         self._seal = seal
         self._renderer = renderer
         self._status_writer = status_writer
+        self._tracing = tracing
         self._clock = clock
         self._contention = Contention()
         self._short_of_quota: set[str] = set()
@@ -112,17 +126,19 @@ class Reconciler:
             return self._leave(run, record)
         self._status_writer.begins(namespace)
         plans = self._state.plans(record.facts)
-        for profile_plan in plans:
-            await profile_plan.prepare(self._renderer, record.facts)
-        found = self._policies.in_namespace(namespace)
-        owned = self._owned(record, found)
-        if plans or found or owned:
-            demand = self._demand(run, record, plans)
+        with self._tracing.step("render"):
+            for profile_plan in plans:
+                await profile_plan.prepare(self._renderer, record.facts)
+            prepared = {*plans, *await self._prepared(record)}
+            found = self._policies.in_namespace(namespace)
+            owned = self._owned(record, found)
+            demand = self._demand(run, record, plans, found) if plans or found or owned else None
+        if demand is not None:
             steps = plan(
                 demand.wanted,
                 found,
                 owned=owned,
-                removable=self._removable(owned, demand.unclean),
+                removable=self._removable(owned, demand.unclean, prepared),
                 kept_names=demand.kept,
                 lost=self._lost(namespace, owned, found),
                 written={name: policy.digest for name, policy in self._written(namespace).items()},
@@ -166,33 +182,68 @@ class Reconciler:
 
     # --- what is to be done ---
 
-    def _demand(self, run: Result, record: NamespaceRecord, plans: list[ProfilePlan]) -> _Demand:
+    def _demand(
+        self,
+        run: Result,
+        record: NamespaceRecord,
+        plans: list[ProfilePlan],
+        found: Mapping[str, Observed],
+    ) -> _Demand:
         demand = _Demand()
         written = self._written(run.namespace)
+        whole = True
         for profile_plan in plans:
             profile = profile_plan.profile
             told_once = {refusal.name for refusal in profile_plan.refusals}
             if profile.drift == "Report":
                 demand.reporting.add(profile.name)
+            if profile.pod_admission == "RequireBaseline":
+                demand.gating.add(profile.name)
+                whole = whole and not profile.suspend
             for item in profile_plan.desired(record.facts):
                 policy: DesiredPolicy | None
                 if isinstance(item, Refusal):
                     # As it was rendered here last: what it was made from may have changed since.
-                    policy = written.get(item.name) or item.last_good
+                    policy = (
+                        written.get(item.name)
+                        or item.last_good
+                        or self._ledger.last_good(record.uid, item.name, profile.uid)
+                    )
                     demand.unclean.add(profile.name)
                     demand.kept.add(item.name)
                     if item.message and item.name not in told_once:
                         run.tell(profile.name, item.entry, item.reason, item.message)
                     if policy is None:
                         self._look_at_broken(run, item)
+                    else:
+                        policy = policy.with_mark(False)
+                        self._ledger.renders_no_more(record.uid, policy)
                 else:
                     policy = item
+                    self._ledger.renders(record.uid, item.name)
                 if profile.suspend:
                     demand.kept.add(item.name)
                     self._look(run, item)
                 elif policy is not None:
                     demand.wanted.append(policy)
+        if demand.gating:
+            self._demand_mark(record, demand, found, whole=whole and not demand.gating & demand.unclean)
         return demand
+
+    def _demand_mark(
+        self, record: NamespaceRecord, demand: _Demand, found: Mapping[str, Observed], *, whole: bool
+    ) -> None:
+        """A mark that stands is desired as it is; `_mark` puts on a new one."""
+        policies = [policy for policy in demand.wanted if policy.profile in demand.gating]
+        sealed = frozenset(
+            policy.name
+            for policy in demand.wanted
+            if (seen := found.get(policy.name)) is not None
+            and self._seal.proves_mark(record.uid, policy.name, seen.seal)
+        )
+        demand.baseline = Baseline(policies, whole, sealed)
+        marked = demand.baseline.kept(found)
+        demand.wanted = [policy.with_mark(policy.name in marked) for policy in demand.wanted]
 
     def _look(self, run: Result, item: DesiredPolicy | Refusal) -> None:
         """A suspended profile's policy: count it when it happens to be as desired, and leave it."""
@@ -218,7 +269,19 @@ class Reconciler:
         seen = self._pending.lost(namespace)
         return {name: seen.get(name, "") for name in owned if name not in found}
 
-    def _removable(self, owned: Owned, unclean: set[str]) -> set[str]:
+    async def _prepared(self, record: NamespaceRecord) -> set[ProfilePlan]:
+        """The plans of profiles that have left policies in a namespace; whether these may go depends on them."""
+        names = (*self._ledger.owned(record.uid), *self._policies.in_namespace(record.facts.name))
+        prepared = set()
+        for name in {name.rpartition(".")[0] for name in names}:
+            profile = self._state.profiles.get(name)
+            if profile is not None and profile.plan is not None:
+                left = profile.plan
+                await left.prepare(self._renderer)
+                prepared.add(left)
+        return prepared
+
+    def _removable(self, owned: Owned, unclean: set[str], prepared: set[ProfilePlan]) -> set[str]:
         """Names of ours that may go from a namespace if nothing wants them."""
         removable: set[str] = set()
         if not self._state.complete:
@@ -233,6 +296,8 @@ class Reconciler:
                 record.profile is not None
                 and record.error is None
                 and record.plan is not None
+                # One that is newer brings the namespace here again.
+                and record.plan in prepared
                 and not record.plan.refusals
                 and not record.profile.suspend
                 and not record.terminating
@@ -255,7 +320,9 @@ class Reconciler:
         for policy in steps.holding:
             self._holding(run, record, policy, demand)
         for policy in steps.conflicts:
-            self._applier.conflict(run, policy)
+            # A copy of one of ours, as from a backup: it may be handed over, or the profile may take the name.
+            if await self._applier.take_over(run, record, policy):
+                self._holding(run, record, policy, demand)
         written: list[Create] = []
         # Where a quota was short before, the denies go first: an allowance would take the place that becomes free.
         phases = steps.writes[::-1] if run.namespace in self._short_of_quota else steps.writes
@@ -265,6 +332,9 @@ class Reconciler:
             if run.going:
                 return
         await self._make_room(run, record, steps, demand, written)
+        await self._mark(run, record, demand, plans)
+        if run.going:
+            return
         selecting = {profile_plan.profile.name for profile_plan in plans}
         deletes = [
             tuple(removal for removal in phase if self._may_remove(run, removal, selecting))
@@ -363,6 +433,34 @@ class Reconciler:
             problem for problem in before if problem.policy != deny.desired.entry
         ]
         await self._write(run, record, deny, demand, written)
+
+    async def _mark(
+        self, run: Result, record: NamespaceRecord, demand: _Demand, plans: list[ProfilePlan]
+    ) -> None:
+        """Once the whole baseline stands: the mark on its bearer, then off what bore it before."""
+        baseline = demand.baseline
+        if demand.gating & run.incomplete or not baseline.stands(self._policies.in_namespace(run.namespace)):
+            return
+        if not self._is_present(record, plans):
+            run.again(NEWS_RETRY)
+            return
+        for policy in sorted(demand.wanted, key=lambda policy: policy.name != baseline.bearer):
+            wanted = policy.with_mark(policy.name == baseline.bearer)
+            seen = self._policies.in_namespace(run.namespace).get(policy.name)
+            if (
+                seen is not None
+                and seen.digest == policy.with_mark(not wanted.marked).digest
+                and not await self._applier.write(run, record, Replace(wanted, seen, drifted=False))
+            ):
+                return
+
+    def _is_present(self, record: NamespaceRecord, plans: list[ProfilePlan]) -> bool:
+        """Whether the state still is what the pass began with; otherwise a later pass decides."""
+        now = self._state.namespaces.get(record.facts.name)
+        if not self._state.complete or now is None or now.terminating:
+            return False
+        present = self._state.plans(now.facts)
+        return now.uid == record.uid and len(present) == len(plans) and all(map(is_, present, plans))
 
     def _may_remove(self, run: Result, removal: Delete, selecting: set[str]) -> bool:
         """Whether everything that a removal waits for stands.

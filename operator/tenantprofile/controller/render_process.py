@@ -1,9 +1,10 @@
-"""The process in which PolicyTemplates are rendered: requests on standard input, answers on standard output.
+"""The process in which PolicyTemplates are loaded and rendered, and assertions checked.
 
-A template is a program that a person wrote. Whatever it does, it does here: each request may use one second of
-processor time, after which the kernel ends the process (setitimer(2), ITIMER_VIRTUAL). Whatever else goes wrong
-is an answer, because a process that ended would be asked the same again. One JSON object per line, as
-`controller.renderer` writes and reads them.
+Requests come on standard input, answers go to standard output, one JSON object per line, as `controller.renderer`
+writes and reads them. A template is a program that a person wrote, and so are a schema and an assertion. Whatever
+they do, they do here: each request may use one second of processor time, after which the kernel ends the process
+(setitimer(2), ITIMER_VIRTUAL). Whatever else goes wrong is an answer, because a process that ended would be asked
+the same again.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
+from tenantprofile.assertions.profile import ProfileAssertions, parse_profile_assertions
 from tenantprofile.planning.desired import words
 from tenantprofile.rendering.errors import RenderError
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
@@ -43,18 +47,37 @@ def _parameters(template: Template, profile: bytes, entry: bytes) -> dict[str, A
     return resolve(template, orjson.loads(profile), orjson.loads(entry))
 
 
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """A policy as assertions read it. `digest` tells the policies of one request apart."""
+
+    entry: str
+    spec: Mapping[str, Any]
+    digest: str
+
+    def manifest(self, namespace: str) -> dict[str, Any]:
+        return {"metadata": {"name": self.entry, "namespace": namespace}, "spec": self.spec}
+
+
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """`spec`, or `kind`, `message` and `always` of what failed."""
+    """`spec`, `uses`, or `seen` and `violated`; or `kind`, `message` and `always` of what failed."""
+    if request["do"] == "check":
+        return _check(request)
     manifest, given = orjson.dumps(request["template"]), orjson.dumps(request["profile_parameters"])
     try:
         template = (
             builtin_templates()[request["built_in"]] if request.get("built_in") else _template(manifest)
         )
+        if request["parameters"] is None:
+            return {"uses": sorted(template.uses)}
         parameters = _parameters(template, given, orjson.dumps(request["parameters"]))
     except TemplateError as error:
         return {"kind": "TemplateInvalid", "message": str(error), "always": True}
     except RenderError as error:
         return {"kind": error.kind, "message": words(error), "always": True}
+    if request["do"] == "load":
+        return {"uses": sorted(template.uses)}
+    _allow_anew()
     namespace = NamespaceFacts(request["namespace"], request["labels"], request["annotations"])
     try:
         spec = render(template, parameters, namespace, ProfileFacts(request["profile"], orjson.loads(given)))
@@ -63,12 +86,28 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return {"spec": spec}
 
 
+def _check(request: dict[str, Any]) -> dict[str, Any]:
+    policies = [_Policy(entry, spec, str(n)) for n, (entry, spec) in enumerate(request["policies"])]
+    assertions = ProfileAssertions(parse_profile_assertions([request["assertion"]], ("spec", "assertions")))
+    violated = assertions.violated(policies, request["namespace"], request["labels"])
+    return {
+        "seen": {label: sorted(values) for label, values in assertions.seen(policies).values.items()},
+        "violated": [[one.name, one.message] for one in violated],
+    }
+
+
+def _allow_anew() -> None:
+    """Loading may have been done for an earlier request, or not: rendering has the same time in either case."""
+    if signal.getitimer(signal.ITIMER_VIRTUAL)[0]:
+        signal.setitimer(signal.ITIMER_VIRTUAL, PROCESSOR_SECONDS)
+
+
 def answered(line: bytes) -> bytes:
     """The answer to a request, whatever happens; it fits into one line of bounded length."""
     name = "?"
     try:
         request = orjson.loads(line)
-        name = request["template"]["metadata"]["name"]
+        name = _called(request)
         made = orjson.dumps(answer(request))
         if len(made) <= LARGEST_ANSWER:
             return made
@@ -76,8 +115,14 @@ def answered(line: bytes) -> bytes:
     except MemoryError:
         message = f"needs more than {MEMORY >> 20} MiB of memory with these parameters"
     except Exception as error:
-        message = f"cannot be rendered with these parameters: {type(error).__name__}"
-    return orjson.dumps({"kind": "RenderFailed", "message": f"template {name!r}: {message}", "always": True})
+        message = f"cannot be used with these parameters: {type(error).__name__}"
+    return orjson.dumps({"kind": "RenderFailed", "message": f"{name}: {message}", "always": True})
+
+
+def _called(request: dict[str, Any]) -> str:
+    if "assertion" in request:
+        return f"assertion {request['assertion'].get('name')!r}"
+    return f"template {request['template']['metadata']['name']!r}"
 
 
 def main() -> None:

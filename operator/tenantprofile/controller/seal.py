@@ -2,8 +2,10 @@
 
 It is a keyed digest (HMAC, RFC 2104) of the namespace's uid and the policy's name, so that one taken from another
 namespace or another policy proves nothing. The ledger is what ownership rests on; the seal covers what was written
-in the moment before a crash, and a ledger that was lost. The key is a Secret in the operator's namespace, made at
-the first start. Without it, the operator works with a key of its own for as long as the process lives.
+in the moment before a crash, and a ledger that was lost. A policy that bears the mark of a complete baseline has
+another seal, so that nobody can make up the mark, and so that it is known again where its label was taken off.
+The key is a Secret in the operator's namespace, made at the first start. Without it, the operator works with a key of
+its own for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 SECRET = "tenantprofile-operator-seal"  # noqa: S105 (an object's name)
 _FIELD = "key"
+_MARKED = "/complete"
+"""No policy's name has a slash."""
 
 
 class Seal:
@@ -27,13 +31,21 @@ class Seal:
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(32)
 
-    def of(self, namespace_uid: str, name: str) -> str:
+    def of(self, namespace_uid: str, name: str, *, marked: bool = False) -> str:
         """The seal of a policy of that name in that namespace: 16 hexadecimal digits."""
-        return blake2b(f"{namespace_uid}/{name}".encode(), key=self._key, digest_size=8).hexdigest()
+        content = f"{namespace_uid}/{name}{_MARKED if marked else ''}"
+        return blake2b(content.encode(), key=self._key, digest_size=8).hexdigest()
 
     def proves(self, namespace_uid: str, name: str, seal: str) -> bool:
-        """Whether a seal is the operator's own for that policy."""
-        return bool(seal) and secrets.compare_digest(self.of(namespace_uid, name).encode(), seal.encode())
+        """Whether a seal is the operator's own for that policy, with the mark or without."""
+        made = self.of(namespace_uid, name)
+        plain = bool(seal) and secrets.compare_digest(made.encode(), seal.encode())
+        return plain or self.proves_mark(namespace_uid, name, seal)
+
+    def proves_mark(self, namespace_uid: str, name: str, seal: str) -> bool:
+        """Whether the operator has put the mark of a complete baseline on that policy."""
+        made = self.of(namespace_uid, name, marked=True)
+        return bool(seal) and secrets.compare_digest(made.encode(), seal.encode())
 
     async def load(self, api: Api, namespace: str) -> None:
         """Read the key, or make it. Raises ApiError where the API server cannot be reached."""

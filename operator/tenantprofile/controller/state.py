@@ -19,7 +19,7 @@ from tenantprofile.rendering.templates import (
     Template,
     TemplateError,
     builtin_templates,
-    load_policy_template,
+    read_policy_template,
 )
 
 
@@ -87,7 +87,9 @@ class ProfileRecord:
 
 @dataclass(slots=True)
 class TemplateRecord:
-    """A PolicyTemplate; `error` in place of a template where it cannot be used."""
+    """A PolicyTemplate. What is in it is looked into elsewhere (`renderer`); `reason` and `message` say why it
+    cannot be used where that is plain without.
+    """
 
     name: str
     generation: int
@@ -175,7 +177,7 @@ def template_record(raw: Mapping[str, Any]) -> TemplateRecord:
         )
         return record
     try:
-        record.template = load_policy_template(raw)
+        record.template = read_policy_template(raw)
     except TemplateError as error:
         record.reason, record.message = "TemplateInvalid", str(error)
     return record

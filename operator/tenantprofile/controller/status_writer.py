@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tenantprofile.cluster.api import PROFILES, TEMPLATES, Api, ApiError
+from tenantprofile.controller.renderer import RendererError
 from tenantprofile.controller.state import ProfileRecord, State, TemplateRecord
 from tenantprofile.planning import status as standing
-from tenantprofile.planning.desired import Renderer
+from tenantprofile.planning.desired import Failed, NotPreparedError, Renderer
 from tenantprofile.planning.status import Condition, Drift, Outcome, Problem, Tally
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class StatusWriter:
         self._dirty: set[str] = set()
         self._dirty_templates: set[str] = set()
         self._wakeup = asyncio.Event()
+        self._template_wakeup = asyncio.Event()
         self._hurry = asyncio.Event()
         self.degraded: Callable[[ProfileRecord, bool, str, str], None] = lambda *_: None
         """Called when a profile turns Degraded, or is not any more: the profile, which of them, reason, message."""
@@ -102,7 +104,7 @@ class StatusWriter:
 
     def touch_template(self, name: str) -> None:
         self._dirty_templates.add(name)
-        self._wakeup.set()
+        self._template_wakeup.set()
 
     def drop(self, profile: str) -> None:
         """The profile is gone."""
@@ -149,22 +151,55 @@ class StatusWriter:
         for name in profiles:
             record = self._state.profiles.get(name)
             if record is not None:
-                if record.plan is not None:
-                    await record.plan.prepare(self._renderer)
-                before, status = record.status, self._status(record)
+                plan = record.plan
+                try:
+                    if plan is not None:
+                        await plan.prepare(self._renderer)
+                    before, status = record.status, self._status(record)
+                except (RendererError, NotPreparedError) as error:
+                    # No answer this time, or the plan is another one by now.
+                    logger.info("status of %s has to wait: %s", name, error)
+                    self.touch(name)
+                    continue
                 if status == before:
                     continue
                 if await self._write(PROFILES, record, status):
                     self._tell_degraded(record, before, status)
                 else:
                     self.touch(name)
+
+    async def run_templates(self, may_write: Callable[[], bool]) -> None:
+        """Publish the statuses of PolicyTemplates until cancelled: loading them may take long, and profiles go on."""
+        while True:
+            await self._template_wakeup.wait()
+            await asyncio.sleep(INTERVAL)
+            if not may_write() or not (self.settled or self._api.writes or self._troubled()):
+                continue
+            self._template_wakeup.clear()
+            await self.publish_templates()
+
+    async def publish_templates(self) -> None:
+        """Write the statuses of PolicyTemplates that differ from what is stored."""
         templates, self._dirty_templates = self._dirty_templates, set()
         for name in templates:
-            template = self._state.templates.get(name)
-            if template is not None:
-                status = self._template_status(template)
-                if status != template.status and not await self._write(TEMPLATES, template, status):
-                    self.touch_template(name)
+            record = self._state.templates.get(name)
+            if record is None:
+                continue
+            try:
+                status = self._template_status(record, await self._usable(record))
+            except RendererError as error:
+                logger.warning("status of PolicyTemplate %s has to wait: %s", name, error)
+                self.touch_template(name)
+                continue
+            if status != record.status and not await self._write(TEMPLATES, record, status):
+                self.touch_template(name)
+
+    async def _usable(self, record: TemplateRecord) -> Failed | None:
+        """Why a PolicyTemplate cannot be used."""
+        if record.template is None:
+            return Failed(record.reason, record.message)
+        loaded = await self._renderer.load(record.template)
+        return loaded if isinstance(loaded, Failed) else None
 
     def _tell_degraded(
         self, record: ProfileRecord, before: Mapping[str, object], after: Mapping[str, object]
@@ -214,15 +249,20 @@ class StatusWriter:
             suspended=profile is not None and profile.suspend,
         )
 
-    def _template_status(self, record: TemplateRecord) -> dict[str, object]:
+    def _template_status(self, record: TemplateRecord, failed: Failed | None) -> dict[str, object]:
         used_by = sum(
             profile.plan is not None and record.name in profile.plan.template_names
             for profile in self._state.profiles.values()
         )
-        if record.template is not None:
+        if failed is None:
             ready = Condition("Ready", "True", "Valid", "the template can be used")
         else:
-            ready = Condition("Ready", "False", record.reason, standing.cut(record.message, 2000))
+            ready = Condition(
+                "Ready",
+                "False",
+                "NameTaken" if failed.kind == "NameTaken" else "TemplateInvalid",
+                standing.cut(failed.message, 2000),
+            )
         return {
             "observedGeneration": record.generation,
             "conditions": standing.with_times([ready], record.status, record.generation, now()),

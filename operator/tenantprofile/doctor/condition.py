@@ -17,12 +17,16 @@ import yaml
 from tenantprofile import __version__
 from tenantprofile.cluster.api import PROFILES, ApiError, Object
 from tenantprofile.doctor.connection import Connection, DoctorError
+from tenantprofile.doctor.guard import read as read_guard
 from tenantprofile.doctor.rights import Right, lacking
+from tenantprofile.guard.inspection import PartReport, inspect
 from tenantprofile.names import GROUP, VERSION
 
 DEPLOYMENT: Final = "tenantprofile-operator"
 ACCOUNT: Final = "tenantprofile-operator"
 LEASE: Final = "tenantprofile-operator"
+LEDGER: Final = "tenantprofile-ledger"
+SEAL: Final = "tenantprofile-operator-seal"  # the name of a Secret, and no secret
 
 _CRDS: Final = ("tenantprofiles", "policytemplates")
 _NETWORKING: Final = "networking.k8s.io"
@@ -55,6 +59,7 @@ async def observe(connection: Connection, namespace: str) -> list[Observation]:
         ("lease", lambda: _lease(connection, namespace)),
         ("operator's rights", lambda: _rights(connection, namespace)),
         ("profiles", lambda: _profiles(connection)),
+        ("guard", lambda: _guard(connection)),
     ]
     return [first, *await asyncio.gather(*(_look(what, look) for what, look in looks))]
 
@@ -133,7 +138,7 @@ async def _rights(connection: Connection, namespace: str) -> Observation:
         ("get list watch", "namespaces", "", ""),
         ("get list watch create update delete", "networkpolicies", _NETWORKING, ""),
         ("get list watch", "tenantprofiles", GROUP, ""),
-        ("get list watch", "policytemplates", GROUP, ""),
+        ("list watch", "policytemplates", GROUP, ""),
         ("patch", "tenantprofiles", GROUP, "status"),
         ("patch", "policytemplates", GROUP, "status"),
         ("create patch", "events", "", ""),
@@ -145,6 +150,14 @@ async def _rights(connection: Connection, namespace: str) -> Observation:
     ]
     leases = "leases", "coordination.k8s.io", "", namespace
     rights += [Right(verb, *leases) for verb in ("get", "create", "update")]
+    rights.append(
+        Right("get", "customresourcedefinitions", "apiextensions.k8s.io", name=f"{_CRDS[0]}.{GROUP}")
+    )
+    rights += [
+        Right(verb, "configmaps", namespace=namespace, name=f"{LEDGER}-0") for verb in ("get", "update")
+    ]
+    rights += [Right("create", kind, namespace=namespace) for kind in ("configmaps", "secrets")]
+    rights.append(Right("get", "secrets", namespace=namespace, name=SEAL))
     account = f"{namespace}:{ACCOUNT}"
     try:
         missing = await lacking(connection, rights, account)
@@ -164,6 +177,21 @@ async def _profiles(connection: Connection) -> Observation:
     poor = sorted(str(item["metadata"]["name"]) for item in found if not _ready(item))
     seen = f"{len(found)}, of which {len(poor)} not Ready{': ' if poor else ''}{', '.join(poor[:5])}"
     return Observation("profiles", "wrong" if poor else "ok", seen if poor else f"{len(found)}, all Ready")
+
+
+async def _guard(connection: Connection) -> Observation:
+    """Whether what is installed of the guard is as shipped; that nothing is, is no fault."""
+    found = inspect(await read_guard(connection))
+    broken = [report.part for report in found if report.state == "broken" and not _on_trial(report)]
+    there = [f"{report.part} ({report.action})" for report in found if report.state != "off"]
+    if broken:
+        return Observation("guard", "wrong", f"broken: {', '.join(broken)}; see tenantprofile guard status")
+    return Observation("guard", "ok", ", ".join(there) or "not installed")
+
+
+def _on_trial(report: PartReport) -> bool:
+    """Whether nothing is wrong with a part but that it does not deny yet."""
+    return report.action != "deny" and all("expected deny" in problem.what for problem in report.problems)
 
 
 def _ready(profile: Object) -> bool:

@@ -8,18 +8,32 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from tenantprofile.cluster.api import Api, ApiError, Gone, Object
 from tenantprofile.cluster.credentials import Credentials, CredentialsError
+from tenantprofile.cluster.errors import refusal
+from tenantprofile.cluster.transport import TransportError
 from tenantprofile.enforcement.objects import MANAGER
+from tenantprofile.settings import READ_DEADLINE
 
 Result = TypeVar("Result")
 
 PASSING: Final = frozenset({0, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed a moment later; 0 is no answer at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one request: its status, what a refusal says, and warnings beside it."""
+
+    status: int
+    message: str
+    warnings: tuple[str, ...]
+    body: Object
 
 
 class DoctorError(Exception):
@@ -55,6 +69,40 @@ class Connection(Api):
         except ApiError as error:
             if error.status != 404:
                 raise
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        user: str = "",
+    ) -> Reply:
+        """What the API server says to one request, a refusal included; as another user, by impersonation.
+
+        Raises ApiError where there is no answer.
+        """
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        if user:
+            headers["Impersonate-User"] = user
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            answer = await self._transport.request(
+                method, path, body=data, headers=headers, timeout=READ_DEADLINE
+            )
+        except TransportError as error:
+            raise ApiError(0, "Unreachable", str(error)) from error
+        getall = getattr(answer.headers, "getall", None)
+        warnings = getall("Warning", []) if getall else [answer.headers.get("Warning", "")]
+        message = ""
+        if answer.status >= 400:
+            message = str(refusal(answer))
+        try:
+            content = json.loads(answer.body or b"{}")
+        except ValueError:
+            content = {}
+        return Reply(answer.status, message, tuple(str(w) for w in warnings if w), content)
 
     async def items(self, path: str, selector: str | None = None) -> list[Object]:
         """Everything in a list. Raises ApiError."""

@@ -18,17 +18,18 @@ _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A verb on a resource, in a namespace or (without one) in all of them."""
+    """A verb on a resource, in a namespace or (without one) in all of them; with a name on that object alone."""
 
     verb: str
     resource: str
     group: str = ""
     subresource: str = ""
     namespace: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         named = f"{self.resource}.{self.group}" if self.group else self.resource
-        part = f"/{self.subresource}" if self.subresource else ""
+        part = (f"/{self.subresource}" if self.subresource else "") + (f" {self.name}" if self.name else "")
         where = f" in {self.namespace}" if self.namespace else ""
         return f"{self.verb} {named}{part}{where}"
 
@@ -39,6 +40,7 @@ class Right:
             "group": self.group,
             "subresource": self.subresource,
             "namespace": self.namespace,
+            "name": self.name,
         }
         return {key: value for key, value in given.items() if value}
 

@@ -16,8 +16,11 @@ What the data means is left to the reader's caller.
 from __future__ import annotations
 
 import re
+import sys
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import yaml
@@ -29,6 +32,9 @@ MAX_DEPTH: Final = 200
 
 MAX_EXPANDED: Final = 200_000
 """Values that the aliases of one document may stand for."""
+
+_SHARED_LENGTH: Final = 64
+"""Strings up to this length are kept once however often they are written."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
@@ -80,7 +86,75 @@ class Document:
 
 def read_documents(text: str, file: str = "<text>") -> list[Document]:
     """Every document of a text; one that holds nothing is left out. Raises DocumentError."""
-    return [document for document in Reader(text, file) if document.data is not None]
+    return [document for document in Reader(text, file, positions=False) if document.data is not None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """A value's place in a text: from `start` to `end`, with the line and column (from 1) where it begins."""
+
+    text: str = field(repr=False)
+    file: str
+    start: int
+    end: int
+    line: int
+    column: int
+
+
+class LazyPositions(Mapping[Path, tuple[int, int]]):
+    """The positions in a document, worked out when somebody asks: most objects are never spoken of.
+
+    The items of a List are looked at one by one, because a cluster's dump is one document.
+    """
+
+    __slots__ = ("_items", "_span")
+
+    def __init__(self, span: Span, items: array[int]) -> None:
+        """items: start, end, line and column of each of the document's `items`, one after the other."""
+        self._span = span
+        self._items = items
+
+    def __getitem__(self, path: Path) -> tuple[int, int]:
+        if not path:
+            return self._span.line, self._span.column
+        if (
+            len(path) > 1
+            and path[0] == "items"
+            and isinstance(path[1], int)
+            and path[1] * 4 < len(self._items)
+        ):
+            start, end, line, column = self._items[path[1] * 4 : path[1] * 4 + 4]
+            if len(path) == 2:
+                return line, column
+            try:
+                return _positions_in(self._span.text, self._span.file, start, end, line, column)[path[2:]]
+            except DocumentError:
+                pass  # an alias of what is outside of the item
+        return self._whole()[path]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._whole())
+
+    def __len__(self) -> int:
+        return len(self._whole())
+
+    def _whole(self) -> Mapping[Path, tuple[int, int]]:
+        span = self._span
+        try:
+            return _positions_in(span.text, span.file, span.start, span.end, span.line, span.column)
+        except DocumentError:
+            return {}
+
+
+@lru_cache(maxsize=64)
+def _positions_in(
+    text: str, file: str, start: int, end: int, line: int, column: int
+) -> Mapping[Path, tuple[int, int]]:
+    """All positions in a part of a text. Raises DocumentError where the part means nothing by itself."""
+    part = " " * (column - 1) + text[start:end]
+    for document in Reader(part, file):
+        return {path: (below + line - 1, place) for path, (below, place) in document.positions.items()}
+    return {}
 
 
 class Reader:
@@ -89,11 +163,19 @@ class Reader:
     anchors: ClassVar[bool] = True
     """Whether anchors, aliases and merge keys are read."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, *, positions: bool = True) -> None:
+        """positions: kept while reading; otherwise worked out when they are asked for."""
         self._file = file
         self._events: Iterator[Any] = iter(())
         self._positions: dict[Path, tuple[int, int]] = {}
         self._text = text
+        self._keeps_positions = positions
+        self._items = array("q")
+        """Start, end, line and column of each of the document's `items`."""
+        self._end = 0
+        """Where the value that was read last ends."""
+        self._in_items = False
+        """Inside the document's own `items`."""
 
     def scalar(self, value: str, plain: bool) -> Any:
         """The value of a scalar; may raise ValueError, which gets its position here."""
@@ -122,10 +204,12 @@ class Reader:
                     if event.tags:
                         raise self._error(event, "a %TAG directive; tags are not read")
                     self._positions = {}
+                    self._items = array("q")
                     self._anchored: dict[str, tuple[Any, int]] = {}
                     self._expanded = 0
-                    data = self._value(next(self._events), (), 0)
-                    yield Document(data, self._positions, self._file, self._text)
+                    first = next(self._events)
+                    data = self._value(first, () if self._keeps_positions else None, 0)
+                    yield Document(data, self._found_positions(first), self._file, self._text)
         except yaml.MarkedYAMLError as error:
             mark: Any = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -141,18 +225,29 @@ class Reader:
         except UnicodeError as error:
             raise DocumentError(self._file, 1, 1, f"not YAML: {error}") from None
 
-    def _value(self, event: Any, path: Path, depth: int) -> Any:
+    def _found_positions(self, first: Any) -> Mapping[Path, tuple[int, int]]:
+        """The positions in the document that begins with this event and was just read."""
+        if self._keeps_positions:
+            return self._positions
+        mark = first.start_mark
+        span = Span(self._text, self._file, mark.index, self._end, mark.line + 1, mark.column + 1)
+        return LazyPositions(span, self._items)
+
+    def _value(self, event: Any, path: Path | None, depth: int) -> Any:
+        """path: None where no positions are kept."""
+        self._end = event.end_mark.index
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, path)
+            return self._alias(event, path, depth)
         if event.anchor is not None and not self.anchors:
             raise self._error(event, f"an anchor (&{event.anchor}); write the value out where it is needed")
         if event.tag is not None:
             raise self._error(event, f"a tag ({event.tag}); tags are not read")
         mark = event.start_mark
-        self._positions[path] = (mark.line + 1, mark.column + 1)
+        if path is not None:
+            self._positions[path] = (mark.line + 1, mark.column + 1)
         if isinstance(event, yaml.ScalarEvent):
             try:
-                data = self.scalar(event.value, event.implicit[0])
+                data = shared(self.scalar(event.value, event.implicit[0]))
             except ValueError as error:
                 raise DocumentError(self._file, mark.line + 1, mark.column + 1, str(error)) from None
         elif depth >= MAX_DEPTH:
@@ -165,17 +260,18 @@ class Reader:
             self._anchored[event.anchor] = (data, depth)
         return data
 
-    def _alias(self, event: Any, path: Path) -> Any:
+    def _alias(self, event: Any, path: Path | None, outside: int) -> Any:
         """What an anchor stands for (YAML 1.2, 7.1); one that is still being read has no value yet."""
         if not self.anchors or event.anchor not in self._anchored:
             raise self._error(event, f"an alias (*{event.anchor}) without a value; write the value out")
         data, _ = self._anchored[event.anchor]
-        self._positions[path] = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if path is not None:
+            self._positions[path] = (event.start_mark.line + 1, event.start_mark.column + 1)
         stack = [(0, data)]
         while stack:
             depth, value = stack.pop()
             self._expanded += 1
-            if self._expanded > MAX_EXPANDED or depth + len(path) > MAX_DEPTH:
+            if self._expanded > MAX_EXPANDED or depth + outside > MAX_DEPTH:
                 raise self._error(
                     event, f"aliases that stand for more than {MAX_EXPANDED} values, or too many levels"
                 )
@@ -193,15 +289,20 @@ class Reader:
                 mapping.setdefault(key, part)
         return mapping
 
-    def _sequence(self, path: Path, depth: int) -> list[Any]:
+    def _sequence(self, path: Path | None, depth: int) -> list[Any]:
         items: list[Any] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            items.append(self._value(event, (*path, len(items)), depth + 1))
+            items.append(self._value(event, None if path is None else (*path, len(items)), depth + 1))
+            if depth == 1 and self._in_items:
+                mark = event.start_mark
+                self._items.extend((mark.index, self._end, mark.line + 1, mark.column + 1))
+        self._end = _index(event.end_mark)
         return items
 
-    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+    def _mapping(self, path: Path | None, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         merged: dict[str, Any] = {}
+        lines: dict[str, int] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._error(event, "a map, list or alias as a key; expected a string")
@@ -210,19 +311,24 @@ class Reader:
             mark: Any = event.start_mark
             line, column = mark.line + 1, mark.column + 1
             try:
-                key = self.key(event.value, event.implicit[0])
+                key = sys.intern(self.key(event.value, event.implicit[0]))
             except ValueError as error:
                 raise DocumentError(self._file, line, column, str(error)) from None
             if key in mapping:
-                first = self._positions[(*path, key)][0]
-                raise self._error(event, f"key {key!r} a second time; the first is in line {first}")
-            value = self._value(next(self._events), (*path, key), depth + 1)
+                raise self._error(event, f"key {key!r} a second time; the first is in line {lines[key]}")
+            lines[key] = line
+            if depth == 0:
+                self._in_items = key == "items"
+            inside = None if path is None else (*path, key)
+            value = self._value(next(self._events), inside, depth + 1)
             if key == "<<" and event.implicit[0]:
                 self._merge(event, merged, value)
                 continue
             # A reader looks for the key, not for where its value begins.
-            self._positions[(*path, key)] = (line, column)
+            if inside is not None:
+                self._positions[inside] = (line, column)
             mapping[key] = value
+        self._end = _index(event.end_mark)
         for key, value in merged.items():
             mapping.setdefault(key, value)
         return mapping
@@ -230,6 +336,15 @@ class Reader:
     def _error(self, event: Any, found: str) -> DocumentError:
         mark = event.start_mark
         return DocumentError(self._file, mark.line + 1, mark.column + 1, f"found {found}")
+
+
+def _index(mark: Any) -> int:
+    return int(mark.index)
+
+
+def shared(value: Any) -> Any:
+    """The value itself, or the one string that stands for all that are equal to it."""
+    return sys.intern(value) if type(value) is str and len(value) <= _SHARED_LENGTH else value
 
 
 def resolve_scalar(text: str) -> Any:

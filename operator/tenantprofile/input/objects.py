@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tenantprofile.input.documents import MAX_DEPTH, Document, DocumentError, read_documents
+from tenantprofile.input.documents import MAX_DEPTH, Document, DocumentError, read_documents, shared
 from tenantprofile.paths import Path
 
 _ESCAPES: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[^u]", re.DOTALL
 )
 """The escapes of a JSON text: a pair of surrogates is one."""
+_SPACE: Final = re.compile(r"\s*")
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -162,10 +164,11 @@ def _documents(text: str, source: str) -> list[Document]:
                 raise DocumentError(
                     source, line, column, f"found {half[0]}, half of a character; expected both"
                 )
-            return [
-                Document(value, _LazyPositions(text[start:end], source, text.count("\n", 0, start)), source)
-                for value, start, end in found
-            ]
+            documents, line, counted = [], 0, 0
+            for value, start, end in found:
+                line, counted = line + text.count("\n", counted, start), start
+                documents.append(Document(value, _JsonPositions(text, source, start, end, line), source))
+            return documents
     return read_documents(text, source)
 
 
@@ -173,12 +176,14 @@ def _json_values(text: str) -> Iterator[tuple[Any, int, int]]:
     """Every JSON value of a text, as kubectl and jq write them one after the other, with where it begins and ends."""
     decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     position = 0
-    while position < len(text):
-        start = position + len(text[position:]) - len(text[position:].lstrip())
-        if start == len(text):
-            return
+    while (start := _end_of_space(text, position)) < len(text):
         value, position = decoder.raw_decode(text, start)
         yield value, start, position
+
+
+def _end_of_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
 
 
 def _half_character(text: str) -> re.Match[str] | None:
@@ -201,7 +206,7 @@ def _too_deep(value: Any) -> bool:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
+    found = {sys.intern(key): shared(value) for key, value in pairs}
     if len(found) != len(pairs):
         raise ValueError("a key twice")
     return found
@@ -211,28 +216,31 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"JSON has no {name}")
 
 
-class _LazyPositions(Mapping[Path, tuple[int, int]]):
+class _JsonPositions(Mapping[Path, tuple[int, int]]):
     """The positions in a JSON text, worked out when somebody asks: most objects are never spoken of."""
 
-    def __init__(self, text: str, source: str, above: int = 0) -> None:
-        self._text = text
-        self._source = source
-        self._above = above
+    __slots__ = ("_above", "_end", "_known", "_source", "_start", "_text")
+
+    def __init__(self, text: str, source: str, start: int, end: int, above: int) -> None:
+        """above: lines before the one in which the text's part begins."""
+        self._text, self._source, self._start, self._end, self._above = text, source, start, end, above
         self._known: Mapping[Path, tuple[int, int]] | None = None
 
     def _positions(self) -> Mapping[Path, tuple[int, int]]:
         if self._known is None:
+            indent = self._start - self._text.rfind("\n", 0, self._start) - 1
+            part = " " * indent + self._text[self._start : self._end]
             try:
                 # Outside of strings, where JSON allows none, a tab is as good as a space.
-                documents = read_documents(self._text.replace("\t", " "), self._source)
-                found = documents[0].positions if documents else {}
-                self._known = {path: (line + self._above, column) for path, (line, column) in found.items()}
+                documents = read_documents(part.replace("\t", " "), self._source)
+                self._known = documents[0].positions if documents else {}
             except DocumentError:
                 self._known = {}
         return self._known
 
     def __getitem__(self, path: Path) -> tuple[int, int]:
-        return self._positions()[path]
+        line, column = self._positions()[path]
+        return line + self._above, column
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self._positions())

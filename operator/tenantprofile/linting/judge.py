@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from tenantprofile.connectivity.workloads import Workload
 from tenantprofile.input.objects import SourceObject
 from tenantprofile.linting import cluster, together, wanted
 from tenantprofile.linting.catalogue import (
@@ -59,15 +60,17 @@ def lint(
     chosen: frozenset[str] | None = None,
     complete: bool = False,
     operator_namespace: str = OPERATOR_NAMESPACE,
+    pods: Sequence[Workload] = (),
 ) -> Result:
     """Judges everything. today: the day, as 2027-01-31, on which waivers are held against the calendar.
 
     chosen: ids of the rules to judge by, see `catalogue.choose`. complete: the input is a whole
-    cluster, so a peer that nothing in it matches is matched by nothing.
+    cluster, so a peer that nothing in it matches is matched by nothing. pods: such as there are
+    besides, and were read before.
     """
     chosen = choose() if chosen is None else chosen
     items = tuple(objects)
-    given = read(items, complete)
+    given = read(items, complete, pods)
     found = [*given.findings, *_judged(given, items, operator_namespace)]
     for placed in found:
         if placed.rule.id not in RULES:

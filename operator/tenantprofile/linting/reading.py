@@ -69,8 +69,11 @@ def parsed(spec: Any) -> PolicySpec | None:
         return None
 
 
-def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
-    """Sorts objects by what they are; findings are about those that are nothing usable."""
+def read(objects: Iterable[SourceObject], complete: bool = False, others: Sequence[Workload] = ()) -> Input:
+    """Sorts objects by what they are; findings are about those that are nothing usable.
+
+    others: pods that there are besides, and that were read before.
+    """
     objects = tuple(objects)
     findings: list[Placed] = []
     kinds: dict[str, list[SourceObject]] = defaultdict(list)
@@ -99,7 +102,7 @@ def read(objects: Iterable[SourceObject], complete: bool = False) -> Input:
             findings.append(_removed(item, expected))
         elif known or pod_template(item.raw):
             kinds[item.kind].append(item)
-    world = _world(kinds, findings)
+    world = _world(kinds, findings).joined_by(others)
     pods: dict[str, list[Workload]] = defaultdict(list)
     for workload in world.workloads:
         pods[workload.namespace].append(workload)

@@ -8,12 +8,13 @@ namespaces, because the namespace stands in the request's path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from json import dumps, loads
 from typing import Any, Final, Protocol
 
+from tenantprofile.assertions.hypothetical import Mentions
 from tenantprofile.assertions.profile import ProfileAssertions, Violated
 from tenantprofile.names import (
     ANNOTATION_APPLIED,
@@ -21,6 +22,7 @@ from tenantprofile.names import (
     ANNOTATION_PURPOSE,
     ANNOTATION_SEAL,
     ANNOTATION_TEMPLATE,
+    LABEL_COMPLETE,
     LABEL_MANAGED_BY,
     LABEL_NAMESPACE_NAME,
     LABEL_POLICY,
@@ -56,12 +58,25 @@ class DesiredPolicy:
 
     name: str
     profile: str
+    profile_uid: str
     entry: str
     digest: str
     closes: bool
     """Allows nothing in any direction: written after, and removed before, the policies that allow."""
     _before: bytes
     _after: bytes
+    _spec_at: int
+    marked: bool = False
+    """Carries the mark of a complete baseline; see `planning.baseline`."""
+
+    def with_mark(self, marked: bool = True) -> DesiredPolicy:
+        """The same policy with or without the mark, which counts in its digest like every label of the operator's."""
+        return self if self.marked == marked else _with_mark(self, marked)
+
+    @property
+    def spec(self) -> bytes:
+        """The spec as JSON."""
+        return self._after[self._spec_at : -1]
 
     def body(self, seal: str = "", resource_version: str | None = None) -> bytes:
         """The request body; with the version it is based on, where it replaces an object."""
@@ -78,12 +93,38 @@ class DesiredPolicy:
         more = {"resourceVersion": resource_version, "annotations": {ANNOTATION_SEAL: seal} if seal else None}
         return protobuf.policy(metadata + protobuf.metadata(more), spec)
 
+    def stored(self) -> dict[str, Any]:
+        """All of it as a JSON object, for `from_stored`."""
+        manifest = loads(self.body())
+        owner = {"profile": self.profile, "profileUid": self.profile_uid, "entry": self.entry}
+        return owner | {"metadata": manifest["metadata"], "spec": manifest["spec"]}
+
+    @classmethod
+    def from_stored(cls, raw: Mapping[str, Any]) -> DesiredPolicy:
+        """What `stored` gave. Raises KeyError and TypeError."""
+        metadata = raw["metadata"]
+        annotations = {k: v for k, v in metadata["annotations"].items() if k != ANNOTATION_APPLIED}
+        owner = str(raw["profile"]), str(raw["profileUid"]), str(raw["entry"]), str(metadata["name"])
+        return _made(*owner, metadata["labels"], annotations, raw["spec"])
+
     def manifest(self, namespace: str) -> dict[str, Any]:
         """The object as a mapping, for people and for merging into an object that others annotate."""
         manifest: dict[str, Any] = loads(self.body())
         metadata = manifest["metadata"]
         manifest["metadata"] = {"name": metadata.pop("name"), "namespace": namespace, **metadata}
         return manifest
+
+
+@lru_cache(maxsize=1024)
+def _with_mark(policy: DesiredPolicy, marked: bool) -> DesiredPolicy:
+    manifest = loads(policy.body())
+    metadata = manifest["metadata"]
+    labels = {key: value for key, value in metadata["labels"].items() if key != LABEL_COMPLETE}
+    annotations = {key: value for key, value in metadata["annotations"].items() if key != ANNOTATION_APPLIED}
+    if marked:
+        labels[LABEL_COMPLETE] = "true"
+    owner = policy.profile, policy.profile_uid, policy.entry, policy.name
+    return _made(*owner, labels, annotations, manifest["spec"])
 
 
 @lru_cache(maxsize=256)
@@ -114,8 +155,38 @@ class Refusal:
     """The name of the assertion that does not hold, where the refusal is about one."""
 
 
+class NotPreparedError(RuntimeError):
+    """Something would have to be worked out in place that may hold up everything else."""
+
+    def __init__(self) -> None:
+        super().__init__("a profile's plan was asked before it was prepared")
+
+
 class Renderer(Protocol):
-    """Renders where a template cannot hold up anything else; see `controller.renderer`."""
+    """Runs what people wrote where it cannot hold up anything else; see `controller.renderer`.
+
+    Every method raises what a caller has to try again on.
+    """
+
+    async def load(
+        self,
+        template: Template,
+        parameters: Mapping[str, Any] | None = None,
+        profile: ProfileFacts | None = None,
+    ) -> frozenset[str] | Failed:
+        """Compile a template and check its schema, and an entry's parameters against it.
+
+        Which facts its renderings depend on; or why it cannot be used.
+        """
+
+    async def check(
+        self,
+        assertion: Mapping[str, Any],
+        policies: Sequence[DesiredPolicy],
+        namespace: str,
+        labels: Mapping[str, str],
+    ) -> tuple[Mentions, tuple[Violated, ...]] | Failed:
+        """Hold policies against one of a profile's assertions, as `ProfileAssertions` does it in place."""
 
     async def render(
         self,
@@ -126,7 +197,7 @@ class Renderer(Protocol):
     ) -> Mapping[str, Any] | Failed:
         """The spec of a template with an entry's parameters; or why there is none.
 
-        `profile` carries the profile's own parameters. Raises what a caller has to try again on.
+        `profile` carries the profile's own parameters.
         """
 
 
@@ -142,9 +213,9 @@ class Failed:
 class ProfilePlan:
     """A profile bound to the templates it names; made anew when either changes.
 
-    Making it costs nothing: entries are rendered when they are asked for. `prepare` lets a Renderer do so for
-    templates that are not the operator's own, and has to come first where such a template must not hold up
-    anything else; without it they are rendered in place.
+    Making it costs nothing: entries are rendered when they are asked for. Where a template or an assertion must not
+    hold up anything else (`in_place=False`), `prepare` has to come first, which lets a Renderer load and render
+    templates that are not the operator's own, and check the assertions; without it NotPreparedError is raised.
 
     `previous`: the plan that this one takes the place of. An entry that cannot be rendered any more
     falls back on what it rendered there; where the profile's assertions do not hold, all of it does.
@@ -157,8 +228,11 @@ class ProfilePlan:
         templates: Mapping[str, Template],
         previous: ProfilePlan | None = None,
         unusable: Mapping[str, str] | None = None,
+        *,
+        in_place: bool = True,
     ) -> None:
         self.profile = profile
+        self._in_place = in_place
         if previous is not None and previous.profile.uid != profile.uid:
             previous = None
         # What was never rendered, or held back everywhere, is nothing to fall back on.
@@ -166,7 +240,7 @@ class ProfilePlan:
             previous = previous._previous
         before = {entry.name: entry for entry in previous._entries} if previous is not None else {}
         self._entries: list[_EntryPlan] = [
-            _EntryPlan(profile, entry, templates, before.get(entry.name), unusable or {})
+            _EntryPlan(profile, entry, templates, before.get(entry.name), unusable or {}, in_place)
             for entry in profile.entries
         ]
         self.template_names = frozenset(entry.template for entry in profile.entries)
@@ -178,7 +252,7 @@ class ProfilePlan:
 
     @property
     def _uses_namespace(self) -> bool:
-        return any(entry.uses for entry in self._entries)
+        return any(entry.varies for entry in self._entries)
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -194,6 +268,50 @@ class ProfilePlan:
             await entry.prepare(renderer, namespace)
         if self._previous is not None:
             await self._previous.prepare(renderer, namespace)
+        if self._assertions is None:
+            return
+        if namespace is not None:
+            rendered = tuple(entry.desired(namespace) for entry in self._entries)
+            await self._learn(renderer, rendered, namespace.name, namespace.labels)
+        elif not self._uses_namespace:
+            rendered = tuple(entry.desired(_NOWHERE) for entry in self._entries)
+            await self._learn(renderer, rendered, *self._least())
+
+    async def _learn(
+        self,
+        renderer: Renderer,
+        rendered: tuple[DesiredPolicy | Refusal, ...],
+        namespace: str,
+        labels: Mapping[str, str],
+    ) -> None:
+        """Find out which assertions these policies violate."""
+        policies = _good(rendered)
+        assertions = self._assertions
+        if assertions is None or assertions.known(policies, namespace, labels) is not None:
+            return
+        violated: list[Violated] = []
+        seen = Mentions.none()
+        for assertion in loads(self.profile.spec_key).get("assertions") or ():
+            found = await renderer.check(assertion, policies, namespace, labels)
+            if isinstance(found, Failed):
+                violated.append(Violated(str(assertion.get("name")), found.message))
+                continue
+            seen.add_mentions(found[0])
+            violated.extend(found[1])
+        assertions.learn(policies, namespace, labels, seen, tuple(violated))
+
+    def _violated(
+        self, rendered: tuple[DesiredPolicy | Refusal, ...], namespace: str, labels: Mapping[str, str]
+    ) -> tuple[Violated, ...]:
+        if self._assertions is None:
+            return ()
+        policies = _good(rendered)
+        found = self._assertions.known(policies, namespace, labels)
+        if found is None:
+            if not self._in_place:
+                raise NotPreparedError
+            found = self._assertions.violated(policies, namespace, labels)
+        return found
 
     def desired(self, namespace: NamespaceFacts) -> tuple[DesiredPolicy | Refusal, ...]:
         """The profile's policies for one namespace, in the order of its entries.
@@ -205,7 +323,7 @@ class ProfilePlan:
             self._shared = tuple(entry.desired(namespace) for entry in self._entries)
         if self._assertions is None:
             return self._shared
-        violated = self._assertions.violated(_good(self._shared), namespace.name, namespace.labels)
+        violated = self._violated(self._shared, namespace.name, namespace.labels)
         return self._held_back(namespace, self._shared, violated) if violated else self._shared
 
     def _held_back(
@@ -235,12 +353,12 @@ class ProfilePlan:
         # No object can have such a name, so that it stands for nothing but the message.
         return tuple(
             Refusal(
-                f"assertion {one.assertion.name}",
+                f"assertion {one.name}",
                 self.profile.name,
                 "",
                 ASSERTION_FAILED,
                 one.message,
-                assertion=one.assertion.name,
+                assertion=one.name,
             )
             for one in violated
         )
@@ -249,15 +367,19 @@ class ProfilePlan:
         """Assertions that fail in a namespace of which only the labels that the selector asks for are known."""
         if self._assertions is None or self._uses_namespace:
             return ()
+        name, labels = self._least()
+        if self._shared is None:
+            self._shared = tuple(entry.desired(NamespaceFacts(name, labels, {})) for entry in self._entries)
+        return self._told(self._violated(self._shared, name, labels))
+
+    def _least(self) -> tuple[str, Mapping[str, str]]:
+        """Name and labels of a namespace of which only what the selector asks for is known."""
         labels = {
             requirement.key: next(iter(requirement.values))
             for requirement in self.profile.selector.requirements
             if requirement.operator == "In" and len(requirement.values) == 1
         }
-        name = labels.get(LABEL_NAMESPACE_NAME, "")
-        if self._shared is None:
-            self._shared = tuple(entry.desired(NamespaceFacts(name, labels, {})) for entry in self._entries)
-        return self._told(self._assertions.violated(_good(self._shared), name, labels))
+        return labels.get(LABEL_NAMESPACE_NAME, ""), labels
 
     def _forget_the_oldest(self) -> None:
         """A few steps back are enough; without an end, the chain would grow with every edit."""
@@ -284,6 +406,7 @@ class _EntryPlan:
         templates: Mapping[str, Template],
         previous: _EntryPlan | None,
         unusable: Mapping[str, str],
+        in_place: bool,
     ) -> None:
         self._profile = profile
         self._entry = entry
@@ -305,20 +428,40 @@ class _EntryPlan:
         self._elsewhere = self._template is not None and not (
             self._template.built_in and few_values(profile.parameters, entry.parameters)
         )
+        self._never_here = self._elsewhere and not in_place
         self._failed: Refusal | None = None
-        self.uses: frozenset[str] = frozenset()
-        if self._template is not None:
-            self.uses = frozenset(use for use in self._template.uses if use.startswith("namespace."))
-        elif entry.template in unusable:
+        self._uses: frozenset[str] | None = None
+        if self._template is None and entry.template in unusable:
             self._failed = self._refusal("TemplateInvalid", unusable[entry.template])
-        else:
+        elif self._template is None:
             found = f"no template {entry.template!r}{nearest(entry.template, templates)}"
             known = ", ".join(sorted(templates))
             self._failed = self._refusal("TemplateNotFound", f"{found}; known templates: {known}")
 
     @property
+    def uses(self) -> frozenset[str]:
+        """Which facts of a namespace its renderings depend on."""
+        if self._uses is None:
+            if self._template is None or self._failed is not None:
+                return frozenset()
+            if self._never_here and not self._template.built_in:
+                raise NotPreparedError
+            self._uses = _of_namespace(self._template.uses)
+        return self._uses
+
+    @property
+    def varies(self) -> bool:
+        """Whether namespaces may get different policies: from the template, or from what it falls back on."""
+        fallback = self._previous if self._failed is not None else None
+        return bool(self.uses) or (fallback is not None and fallback.varies)
+
+    @property
     def failed(self) -> Refusal | None:
         """Why the entry yields a policy in no namespace."""
+        if self._never_here:
+            if self._failed is None and self._uses is None:
+                raise NotPreparedError
+            return self._failed
         if self._failed is None and self._template is not None and not self._kept:
             if self.uses:
                 self._resolve(self._template)
@@ -337,6 +480,13 @@ class _EntryPlan:
     async def prepare(self, renderer: Renderer, namespace: NamespaceFacts | None) -> None:
         """Let a Renderer render a template that is not the operator's own; see ProfilePlan.prepare."""
         template = self._template
+        if template is not None and self._elsewhere and self._failed is None and self._uses is None:
+            own = ProfileFacts(self._profile.name, self._profile.parameters)
+            loaded = await renderer.load(template, self._entry.parameters, own)
+            if isinstance(loaded, Failed):
+                self._failed = self._refusal(loaded.kind, loaded.message)
+            else:
+                self._uses = _of_namespace(loaded)
         facts = namespace if self.uses else _NOWHERE
         if template is not None and self._elsewhere and self._failed is None and facts is not None:
             key = self._key(facts)
@@ -368,6 +518,8 @@ class _EntryPlan:
         key = self._key(namespace)
         found = self._kept.get(key)
         if found is None and self._template is not None:
+            if self._never_here:
+                raise NotPreparedError
             found = self._render(self._template, namespace)
             self._keep(key, found)
         if found is None:
@@ -401,6 +553,10 @@ class _EntryPlan:
         return Refusal(name, self._profile.name, self._entry.name, reason, message)
 
 
+def _of_namespace(uses: Iterable[str]) -> frozenset[str]:
+    return frozenset(use for use in uses if use.startswith("namespace."))
+
+
 def words(error: RenderError) -> str:
     """Why nothing was rendered. Wrong parameters are the profile's; the rest has a place in a template."""
     return error.message if error.kind == "InvalidParameters" else str(error)
@@ -426,11 +582,24 @@ def _policy(
         annotations[ANNOTATION_PURPOSE] = purpose
     if entry.owner:
         annotations[ANNOTATION_OWNER] = entry.owner
+    name = profile.object_name(entry.name)
+    return _made(profile.name, profile.uid, entry.name, name, labels, annotations, spec)
+
+
+def _made(
+    profile: str,
+    profile_uid: str,
+    entry: str,
+    name: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    spec: Mapping[str, Any],
+) -> DesiredPolicy:
     # No owner reference: garbage collection would act on it before the operator could hear that the profile retains
     # its policies, when the CRD is deleted, and when a backup brings the profile back under another uid.
     digest = observed.digest(labels, annotations, [], spec)
     metadata: dict[str, Any] = {
-        "name": profile.object_name(entry.name),
+        "name": name,
         "labels": labels,
         "annotations": {**annotations, ANNOTATION_APPLIED: digest},
     }
@@ -438,18 +607,18 @@ def _policy(
     # Byte for byte reproducible, with room for a resourceVersion and the seal between the two halves.
     before = '{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{'
     # The annotations come first, and are never empty.
-    after = (
-        meta.removeprefix('{"annotations":{')
-        + ',"spec":'
-        + dumps(spec, sort_keys=True, separators=(",", ":"))
-        + "}"
-    )
+    after = meta.removeprefix('{"annotations":{') + ',"spec":'
+    spec_at = len(after.encode())
+    after += dumps(spec, sort_keys=True, separators=(",", ":")) + "}"
     return DesiredPolicy(
-        name=metadata["name"],
-        profile=profile.name,
-        entry=entry.name,
+        name=name,
+        profile=profile,
+        profile_uid=profile_uid,
+        entry=entry,
         digest=digest,
         closes=observed.closes(spec),
         _before=before.encode(),
         _after=after.encode(),
+        marked=LABEL_COMPLETE in labels,
+        _spec_at=spec_at,
     )

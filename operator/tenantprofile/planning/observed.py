@@ -32,6 +32,8 @@ _RECORDS: Final = frozenset({ANNOTATION_APPLIED, ANNOTATION_SEAL})
 _OTHERS: Final = frozenset({ANNOTATION_ADOPT, ANNOTATION_REPLACED})
 MAX_NAMES: Final = 200
 """Characters kept of the names of finalizers, which anybody may set."""
+MAX_NOTED: Final = 64
+"""Characters of a digest or a uid; annotations of others may have 256 KiB."""
 SEAL_LENGTH: Final = 16
 MAX_DIGESTS: Final = 16384
 """Digests remembered: about 2 MB."""
@@ -71,12 +73,12 @@ def observe(body: Mapping[str, Any]) -> Observed:
     spec = body.get("spec") or {}
     return Observed(
         digest=digest(labels, annotations, our_references, spec),
-        applied=intern(str(annotations.get(ANNOTATION_APPLIED, ""))),
+        applied=_short(annotations.get(ANNOTATION_APPLIED, "")),
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         profile=intern(str(labels.get(LABEL_PROFILE, ""))),
         policy=intern(str(labels.get(LABEL_POLICY, ""))),
-        owner_uid=intern(our_references[0]["uid"]) if our_references else None,
+        owner_uid=_short(our_references[0]["uid"]) if our_references else None,
         closes=closes(spec),
         plain=len(our_references) == len(references)
         and not metadata.get("finalizers")
@@ -85,6 +87,12 @@ def observe(body: Mapping[str, Any]) -> Observed:
         seal=_seal(annotations),
         held_by=_held_by(metadata),
     )
+
+
+def _short(text: object) -> str:
+    """What the operator wrote is short; of anything longer, no more than that it is something else."""
+    found = str(text)
+    return intern(found) if len(found) <= MAX_NOTED else "longer than anything of the operator's"
 
 
 def _seal(annotations: Mapping[str, Any]) -> str:

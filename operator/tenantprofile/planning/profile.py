@@ -17,6 +17,7 @@ from tenantprofile.assertions.profile import parse_profile_assertions
 from tenantprofile.input.nesting import deeper_than
 from tenantprofile.names import MAX_LABEL_VALUE, SYSTEM_NAMESPACES
 from tenantprofile.paths import Complaint, Path
+from tenantprofile.planning.guardrails import Guardrails, parse_guardrails
 from tenantprofile.policy.findings import shown
 from tenantprofile.selectors import Selector, SelectorError, parse_selector
 
@@ -70,6 +71,8 @@ class Profile:
     suspend: bool
     spec_key: str
     conflicts: Literal["Report", "Replace"] = "Report"
+    pod_admission: Literal["Immediate", "RequireBaseline"] = "Immediate"
+    guardrails: Guardrails | None = None
     assertions: tuple[NetworkAssertion, ...] = ()
     """What the policies must allow and must not; checked before any of them is applied."""
 
@@ -113,6 +116,8 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
     entries = _entries(spec.get("policies"), complaints)
     drift = _one_of(spec, "drift", ("Repair", "Report"), complaints)
     conflicts = _one_of(spec, "conflicts", ("Report", "Replace"), complaints)
+    pod_admission = _one_of(spec, "podAdmission", ("Immediate", "RequireBaseline"), complaints)
+    guardrails = parse_guardrails(spec.get("guardrails"), ("spec", "guardrails"), complaints)
     deletion_policy = _one_of(spec, "deletionPolicy", ("Delete", "Retain"), complaints)
     parameters = _map(spec.get("parameters"), ("spec", "parameters"), complaints)
     suspend = spec.get("suspend") or False
@@ -140,6 +145,8 @@ def parse_profile(raw: Mapping[str, Any]) -> Profile:
         deletion_policy=deletion_policy,  # type: ignore[arg-type]
         suspend=bool(suspend),
         conflicts=conflicts,  # type: ignore[arg-type]
+        pod_admission=pod_admission,  # type: ignore[arg-type]
+        guardrails=guardrails,
         spec_key=dumps(spec, sort_keys=True),
         assertions=assertions,
     )

@@ -136,7 +136,12 @@ def load_template_text(name: str, text: str, source: str, built_in: bool = False
 
 
 def load_policy_template(manifest: Mapping[str, Any]) -> Template:
-    """A template from a PolicyTemplate object. Raises TemplateError."""
+    """A template from a PolicyTemplate object, compiled and checked. Raises TemplateError."""
+    return _checked(read_policy_template(manifest), None)
+
+
+def read_policy_template(manifest: Mapping[str, Any]) -> Template:
+    """The same without looking into its body and parameters, which costs nothing. Raises TemplateError."""
     metadata = manifest.get("metadata")
     found = metadata.get("name") if isinstance(metadata, Mapping) else None
     name = found if isinstance(found, str) else ""
@@ -151,17 +156,14 @@ def load_policy_template(manifest: Mapping[str, Any]) -> Template:
         )
     if not isinstance(description, str):
         raise TemplateError(name, source, None, "spec.description: expected text")
-    return _checked(
-        Template(
-            name=name,
-            description=description.strip(),
-            purpose="",
-            parameters=EMPTY if spec.get("parameters") is None else spec["parameters"],
-            body=body.replace("\r\n", "\n"),
-            source=source,
-            built_in=False,
-        ),
-        None,
+    return Template(
+        name=name,
+        description=description.strip(),
+        purpose="",
+        parameters=EMPTY if spec.get("parameters") is None else spec["parameters"],
+        body=body.replace("\r\n", "\n"),
+        source=source,
+        built_in=False,
     )
 
 

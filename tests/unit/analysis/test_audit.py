@@ -75,7 +75,7 @@ def test_a_policy_that_adds_nothing_widens_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "shown"), [(0, 0, 100.0), (2, 3, 66.6), (9999, 10000, 99.9), (3, 3, 100.0)]
+    ("part", "whole", "shown"), [(0, 0, None), (2, 3, 66.6), (9999, 10000, 99.9), (3, 3, 100.0)]
 )
 def test_percentages_are_rounded_down(part: int, whole: int, shown: float) -> None:
     assert percent(part, whole) == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def run(*arguments: str) -> Result:
 
 # --- kinds that are not read ---
 
+OWN = DENY.replace("name: deny", "name: own")
 OTHERS = (
     DENY.replace("networking.k8s.io/v1", "extensions/v1beta1"),
     DENY.replace("networking.k8s.io/v1", "networking.k8s.io/v1beta1"),
@@ -93,7 +95,7 @@ def test_a_policy_that_is_not_read_is_named_beside_every_answer(
     here: Path, command: list[str], other: str
 ) -> None:
     (here / "pod.yaml").write_text(text(POD))
-    (here / "in.yaml").write_text(text(POD, other, other.replace("name: deny", "name: b")))
+    (here / "in.yaml").write_text(text(POD, OWN, other, other.replace("name: deny", "name: b")))
     result = run(*command, "in.yaml")
     assert result.exit_code != 2
     assert result.stderr.count("policies that are not read: 2 ") == 1
@@ -222,6 +224,42 @@ def test_an_audit_that_leaves_everything_out_is_no_success(here: Path) -> None:
     result = run("audit", "--exclude", "app", "in.yaml")
     assert result.exit_code == 2
     assert "excluded" in result.stderr
+
+
+NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: app}\n"
+CLOSED = DENY.replace("[Ingress]", "[Ingress, Egress]")
+
+
+@pytest.mark.parametrize(
+    ("command", "content"),
+    [
+        (["lint"], ""),
+        (["lint"], text(POD)),
+        (["lint"], text(NAMESPACE, WEB)),
+        (["connections"], text(DENY, NAMESPACE)),
+        (["graph"], text(DENY, NAMESPACE)),
+        (["audit"], text(CLOSED, NAMESPACE)),
+        (["audit"], text(CLOSED, POD.replace("spec: {", "spec: {hostNetwork: true, "))),
+    ],
+)
+def test_an_answer_about_nothing_is_no_success(here: Path, command: list[str], content: str) -> None:
+    (here / "in.yaml").write_text(content)
+    result = run(*command, "in.yaml")
+    assert result.exit_code == 2
+    assert re.search(r"nothing to (judge|draw)|nothing between|only namespaces were judged", result.stderr)
+    assert "100" not in result.stdout.split("NAMESPACES RESTRICTED")[0]
+
+
+def test_lint_that_leaves_every_file_out_is_no_success(here: Path) -> None:
+    (here / "in.yaml").write_text(text(DENY))
+    result = run("lint", "--exclude", "in.yaml", ".")
+    assert result.exit_code == 2
+    assert "nothing to judge: no NetworkPolicy, TenantProfile or PolicyTemplate" in result.stderr
+
+
+def test_lint_of_nothing_tells_what_there_is_instead(here: Path) -> None:
+    (here / "in.yaml").write_text(text(POD, CLIENT, NAMESPACE))
+    assert "which holds 2 Pod, 1 Namespace" in run("lint", "in.yaml").stderr
 
 
 # --- folders ---

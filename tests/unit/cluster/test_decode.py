@@ -106,3 +106,13 @@ def test_the_scanner_takes_time_in_proportion(size: int) -> None:
     # A pattern that backtracks would not end on these.
     for raw in (b'"' + b"\\" * size, b'{"a":"' + b"\\\\" * (size // 2), b"[" * size, b'{"' + b"x" * size):
         assert isinstance(decode.single(raw), Undecodable)
+
+
+@given(json_values, st.integers(0, 30))
+def test_values_are_counted_as_a_recursive_count_would(value: Any, limit: int) -> None:
+    def count(part: Any) -> int:
+        if isinstance(part, dict):
+            return len(part) + sum(map(count, part.values()))
+        return len(part) + sum(map(count, part)) if isinstance(part, list) else 0
+
+    assert decode.is_larger({"x": value}, limit) == (count({"x": value}) > limit)

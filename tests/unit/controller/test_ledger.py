@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantprofile.cluster.api import ApiError
+from tenantprofile.controller.last_good import LastGood
 from tenantprofile.controller.ledger import Ledger
 from tenantprofile.controller.seal import SECRET, Seal
+from tenantprofile.planning.desired import DesiredPolicy
 
 
 class Store:
@@ -160,3 +162,48 @@ async def test_without_the_right_to_secrets_a_seal_lasts_as_long_as_the_process(
     made = seal.of("ns-1", "p.a")
     await seal.load(store, "system")  # type: ignore[arg-type]
     assert seal.proves("ns-1", "p.a", made)
+
+
+def test_the_seal_of_a_policy_with_the_mark_proves_ownership_and_the_mark() -> None:
+    seal = Seal(b"k" * 32)
+    plain, marked = seal.of("ns-1", "p.a"), seal.of("ns-1", "p.a", marked=True)
+    assert seal.proves("ns-1", "p.a", plain)
+    assert seal.proves("ns-1", "p.a", marked)
+    assert seal.proves_mark("ns-1", "p.a", marked)
+    for namespace, name, found in (("ns-1", "p.a", plain), ("ns-2", "p.a", marked), ("ns-1", "p.b", marked)):
+        assert not seal.proves_mark(namespace, name, found)
+    assert not seal.proves_mark("ns-1", "p.a", "")
+
+
+def desired(name: str, size: int = 10) -> DesiredPolicy:
+    profile, _, entry = name.rpartition(".")
+    metadata = {"name": name, "labels": {"a": "b"}, "annotations": {"long": "x" * size}}
+    owner = {"profile": profile, "profileUid": "uid-of-p", "entry": entry}
+    return DesiredPolicy.from_stored({**owner, "metadata": metadata, "spec": {"podSelector": {}}})
+
+
+@given(st.dictionaries(uids, st.sets(st.sampled_from(["p.a", "p.b"]), min_size=1), max_size=10))
+def test_last_good_forms_are_known_after_a_restart(kept: dict[str, set[str]]) -> None:
+    forms = LastGood()
+    for namespace, names in kept.items():
+        for name in names:
+            assert forms.keep(namespace, desired(name))
+            assert not forms.keep(namespace, desired(name))
+    again = LastGood()
+    again.load(forms.encoded(list(kept)))
+    for namespace, names in kept.items():
+        for name in ("p.a", "p.b"):
+            expected = desired(name) if name in names else None
+            assert again.get(namespace, name, "uid-of-p") == expected
+            assert again.get(namespace, name, "another") is None
+
+
+def test_last_good_forms_beyond_what_a_configmap_holds_are_left_out() -> None:
+    forms = LastGood()
+    for index in range(100):
+        forms.keep(f"{index:03}", desired(f"p.{index}", size=10_000))
+    text = forms.encoded(list(forms.namespaces))
+    assert len(text) < 1_000_000
+    again = LastGood()
+    again.load(text)
+    assert 30 <= len(again.namespaces) < 100

@@ -50,6 +50,37 @@ def test_the_time_to_protected_ends_with_the_pass_that_wrote_and_succeeded() -> 
     )
 
 
+def test_a_standby_keeps_only_what_it_saw_in_the_gap_before_it_leads() -> None:
+    clock = Clock()
+    metrics = Metrics(clock)
+    metrics.standby = True
+    metrics.waits("old", "new")
+    metrics.waits("again", "new")
+    clock.now = 3600.0
+    metrics.waits("again", "drift")
+    metrics.waits("fresh", "new")
+    clock.now = 3605.0
+    metrics.standby = False
+    metrics.took_over()
+    for namespace in ("old", "again", "fresh"):
+        metrics.passed(namespace, wrote=True, failed=False)
+    assert value(metrics, "tenantprofile_time_to_protected_seconds_count") == 1.0
+    assert value(metrics, "tenantprofile_time_to_protected_seconds_sum") == 5.0
+    assert value(metrics, "tenantprofile_time_to_repair_seconds_sum") == 5.0
+
+
+def test_what_a_standby_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenantprofile.controller.metrics.MAX_WAITING", 10)
+    metrics = Metrics(Clock())
+    metrics.standby = True
+    for number in range(100):
+        metrics.waits(f"n{number}", "new")
+    metrics.passed("n0", wrote=True, failed=False)
+    assert value(metrics, "tenantprofile_time_to_protected_seconds_count") == 0.0
+    metrics.passed("n99", wrote=True, failed=False)
+    assert value(metrics, "tenantprofile_time_to_protected_seconds_count") == 1.0
+
+
 def test_whoever_invents_field_managers_makes_no_series() -> None:
     metrics = Metrics()
     for number in range(1000):
@@ -94,7 +125,7 @@ def exposed() -> set[str]:
     metrics.repaired("changed", "kubectl")
     metrics.changed("created")
     metrics.refused(403, "Forbidden")
-    metrics.requested("GET", 200, 0.1)
+    metrics.requested("GET", "/", 200, 0.1)
     return {sample.name for family in metrics.registry.collect() for sample in family.samples}
 
 

@@ -14,10 +14,22 @@ import pytest
 
 from tenantprofile.controller import render_process
 from tenantprofile.controller.renderer import ProcessRenderer, RendererError
-from tenantprofile.planning.desired import DesiredPolicy, Failed, ProfilePlan, Refusal
+from tenantprofile.planning.desired import (
+    ASSERTION_FAILED,
+    DesiredPolicy,
+    Failed,
+    NotPreparedError,
+    ProfilePlan,
+    Refusal,
+)
 from tenantprofile.planning.profile import parse_profile
 from tenantprofile.rendering.facts import NamespaceFacts, ProfileFacts
-from tenantprofile.rendering.templates import Template, builtin_templates, load_policy_template
+from tenantprofile.rendering.templates import (
+    Template,
+    builtin_templates,
+    load_policy_template,
+    read_policy_template,
+)
 
 BODY = "podSelector:\n  matchLabels: {ns: {{ namespace.name }}}\npolicyTypes: [Ingress]\n"
 PROFILE = ProfileFacts("p")
@@ -29,7 +41,9 @@ NEVER_ENDS = (
     "from tenantprofile.controller import render_process\n"
     "honest = render_process.answer\n"
     "def answer(request):\n"
-    "    while request['template']['metadata']['name'] == 'runaway': pass\n"
+    "    if request['do'] == 'check': return honest(request)\n"
+    "    while request['template']['metadata']['name'] == 'runaway' and request['do'] == 'render': pass\n"
+    "    while request['template']['metadata']['name'] == 'unloadable' and request['do'] == 'load': pass\n"
     "    if request['template']['metadata']['name'] == 'crash': import os; os._exit(7)\n"
     "    if request['template']['metadata']['name'] == 'memory': return [0] * 10**9\n"
     "    if request['template']['metadata']['name'] == 'large': return {'spec': 'x' * 2**23}\n"
@@ -54,9 +68,10 @@ async def renderer() -> AsyncIterator[ProcessRenderer]:
 async def test_what_comes_back_is_what_is_rendered_in_place(renderer: ProcessRenderer) -> None:
     plan = ProfilePlan(profile("own"), {"own": template()})
     await plan.prepare(renderer, SHOP)
-    assert renderer.renders == 1
+    # It is loaded, then rendered.
+    assert renderer.renders == 2
     (there,) = plan.desired(SHOP)
-    assert renderer.renders == 1
+    assert renderer.renders == 2
     (here,) = ProfilePlan(profile("own"), {"own": template()}).desired(SHOP)
     assert isinstance(here, DesiredPolicy)
     assert there == here
@@ -84,6 +99,109 @@ async def test_a_template_that_does_not_end_is_refused_by_name_and_not_tried_aga
         assert "'runaway'" in made.message
         assert "processor time" in made.message
     assert renderer.renders == 1
+
+
+async def test_many_that_ask_for_the_same_wait_for_it_once(renderer: ProcessRenderer) -> None:
+    asked = (renderer.render(template("runaway"), {}, SHOP, PROFILE) for _ in range(20))
+    assert all(isinstance(made, Failed) for made in await asyncio.gather(*asked))
+    assert renderer.renders == 1
+
+
+async def test_a_template_that_cannot_be_loaded_in_time_is_refused_by_name(renderer: ProcessRenderer) -> None:
+    for _ in range(3):
+        loaded = await renderer.load(template("unloadable"))
+        assert isinstance(loaded, Failed)
+        assert "'unloadable'" in loaded.message
+        assert "to be loaded" in loaded.message
+    assert renderer.renders == 1
+    assert await renderer.load(template()) == {"namespace.name"}
+
+
+async def test_a_plan_holds_its_other_entries_where_one_cannot_be_loaded(renderer: ProcessRenderer) -> None:
+    known = {"unloadable": template("unloadable"), "own": template()}
+    plan = ProfilePlan(profile("unloadable", "own"), known, in_place=False)
+    await plan.prepare(renderer, SHOP)
+    refusal, policy = plan.desired(SHOP)
+    assert isinstance(refusal, Refusal)
+    assert isinstance(policy, DesiredPolicy)
+    assert plan.refusals == (refusal,)
+
+
+async def test_a_schema_that_refuses_itself_is_told_by_the_process(renderer: ProcessRenderer) -> None:
+    schema = {"type": "object", "properties": {"p": {"type": "string", "default": 7}}}
+    raw = {"metadata": {"name": "own"}, "spec": {"template": BODY, "parameters": schema}}
+    loaded = await renderer.load(read_policy_template(raw))
+    assert isinstance(loaded, Failed)
+    assert loaded.kind == "TemplateInvalid"
+    assert "refuses its own default" in loaded.message
+
+
+async def test_wrong_parameters_are_told_before_any_namespace_is_selected(renderer: ProcessRenderer) -> None:
+    plan = ProfilePlan(profile("own", x="y"), {"own": template()}, in_place=False)
+    await plan.prepare(renderer)
+    (refusal,) = plan.refusals
+    assert refusal.reason == "InvalidParameters"
+
+
+def test_an_operators_plan_works_nothing_out_in_place() -> None:
+    plan = ProfilePlan(profile("own"), {"own": template()}, in_place=False)
+    with pytest.raises(NotPreparedError):
+        plan.desired(SHOP)
+    with pytest.raises(NotPreparedError):
+        _ = plan.refusals
+
+
+def asserting(labels: int, expect: str = "deny") -> tuple[Any, Template]:
+    """A profile whose policy tells 2^labels kinds of pods apart, and asserts something about all of them."""
+    rules = "".join(
+        f"- from: [{{podSelector: {{matchLabels: {{k{n}: v}}}}}}]\n  ports: [{{port: {n + 1}}}]\n"
+        for n in range(labels)
+    )
+    body = f"podSelector: {{}}\npolicyTypes: [Ingress]\ningress:\n{rules}"
+    anything = {"anything": True}
+    one = {"name": "nothing", "from": anything, "to": anything, "expect": expect, "ports": [443]}
+    raw = {
+        "metadata": {"name": "p", "uid": "u"},
+        "spec": {
+            "namespaceSelector": {"matchLabels": {"a": "b"}},
+            "policies": [{"template": "own"}],
+            "assertions": [one],
+        },
+    }
+    return parse_profile(raw), template(body=body)
+
+
+async def test_assertions_are_answered_as_in_place(renderer: ProcessRenderer) -> None:
+    for expect in ("deny", "allow"):
+        made, own = asserting(2, expect)
+        plan = ProfilePlan(made, {"own": own}, in_place=False)
+        await plan.prepare(renderer, SHOP)
+        await plan.prepare(renderer)
+        here = ProfilePlan(made, {"own": own})
+        assert plan.desired(SHOP) == here.desired(SHOP)
+        assert plan.refusals == here.refusals
+
+
+async def test_an_assertion_that_takes_too_long_is_refused_by_name_and_holds_the_policies_back(
+    renderer: ProcessRenderer,
+) -> None:
+    made, own = asserting(10)
+    plan = ProfilePlan(made, {"own": own}, in_place=False)
+    preparing = asyncio.create_task(plan.prepare(renderer, SHOP))
+    turns = 0
+    while not preparing.done():
+        await asyncio.sleep(0.01)
+        turns += 1
+    assert turns > 10
+    told, held = plan.desired(SHOP)
+    assert isinstance(told, Refusal)
+    assert told.reason == ASSERTION_FAILED
+    assert "'nothing'" in told.message
+    assert "processor time" in told.message
+    assert isinstance(held, Refusal)
+    asked = renderer.renders
+    await plan.prepare(renderer, NamespaceFacts("other", {"a": "b"}))
+    assert renderer.renders == asked, "it is known to take too long"
 
 
 async def test_others_are_rendered_after_it(renderer: ProcessRenderer) -> None:
@@ -180,7 +298,7 @@ async def test_a_built_in_template_is_rendered_here_unless_it_has_very_many_para
     renderer: ProcessRenderer,
 ) -> None:
     few, many = ([f"10.{n // 256}.{n % 256}.0/24" for n in range(count)] for count in (20, 900))
-    for cidrs, asked in ((few, 0), (many, 1)):
+    for cidrs, asked in ((few, 0), (many, 2)):
         made = profile("cidr-egress", cidrs=cidrs)
         plan = ProfilePlan(made, builtin_templates())
         await plan.prepare(renderer, SHOP)

@@ -82,3 +82,12 @@ def test_text_logs_carry_the_fields_and_the_exception() -> None:
     text = logs.TextFormatter().format(made)
     assert "namespace=ns" in text
     assert "ValueError: why" in text
+
+
+@pytest.mark.parametrize("flags", [["--metrics-secure"], ["--metrics-cert=F"], ["--metrics-key=F"]])
+def test_metrics_flags_that_belong_together_are_asked_for_together(flags: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = CliRunner().invoke(main, ["run", *(flag.replace("F", str(file)) for flag in flags)])
+    assert done.exit_code == 2
+    assert "--metrics-cert" in done.output

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from tenantprofile.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = ("docs", "crds", "templates", "examples", "operator")
@@ -65,3 +69,30 @@ def test_a_field_without_a_description_is_an_error(copy: Path) -> None:
 
     assert done.returncode not in (0, 1), "an error is no stale page"
     assert "namespaceSelector.matchExpressions[].key has no description" in done.stderr
+
+
+def test_a_reason_that_no_page_explains_is_an_error(copy: Path) -> None:
+    code = copy / "operator" / "tenantprofile" / "controller" / "apply.py"
+    code.write_text(code.read_text().replace('"Conflict",', '"Occupied",'))
+
+    done = generate(copy, "--check")
+
+    assert done.returncode == 2
+    assert "not explained: ['Occupied']; not in the code: ['Conflict']" in done.stderr
+
+
+def test_every_flag_of_every_command_is_on_the_page(copy: Path) -> None:
+    text = pages(copy)["commands.md"].decode()
+    for name, command in main.commands.items():
+        section = text.split(f"\n## tenantprofile {name}\n")[1].split("\n## ")[0]
+        for parameter in command.params:
+            for flag in parameter.opts:
+                assert not flag.startswith("-") or f"`{flag}`" in section, (name, flag)
+
+
+def test_the_variables_on_the_page_are_those_that_the_commands_read(copy: Path) -> None:
+    (row,) = re.findall(r"\| `--list` \|.*", pages(copy)["commands.md"].decode())
+    (variable,) = re.findall(r"TENANTPROFILE_\w+", row)
+    done = CliRunner().invoke(main, ["lint"], env={variable: "1"}, auto_envvar_prefix="TENANTPROFILE")
+    assert done.exit_code == 0
+    assert "empty-peers" in done.output

@@ -28,13 +28,21 @@ def locked(name: str) -> dict[str, list[Version]]:
 def asked(*groups: str) -> list[Requirement]:
     found = list(PROJECT["project"]["dependencies"]) if "" in groups else []
     for group in filter(None, groups):
+        if group in PROJECT["project"]["optional-dependencies"]:
+            found += PROJECT["project"]["optional-dependencies"][group]
+            continue
         found += [entry for entry in PROJECT["dependency-groups"][group] if isinstance(entry, str)]
     return [Requirement(entry) for entry in found]
 
 
 @pytest.mark.parametrize(
     ("file", "groups"),
-    [("operator.txt", ("",)), ("build.txt", ("build",)), ("dev.txt", ("", "build", "dev"))],
+    [
+        ("operator.txt", ("",)),
+        ("otel.txt", ("", "otel")),
+        ("build.txt", ("build",)),
+        ("dev.txt", ("", "build", "docs", "dev")),
+    ],
 )
 def test_what_pyproject_asks_for_is_locked(file: str, groups: tuple[str, ...]) -> None:
     versions = locked(file)
@@ -51,7 +59,7 @@ def test_the_operator_is_tested_with_what_it_is_shipped_with() -> None:
         assert tested[name] == versions, f"{name}; run: make lock"
 
 
-@pytest.mark.parametrize("file", ["operator.txt", "build.txt", "dev.txt"])
+@pytest.mark.parametrize("file", ["operator.txt", "otel.txt", "build.txt", "dev.txt"])
 def test_every_pin_has_hashes_and_no_address(file: str) -> None:
     text = (ROOT / "requirements" / file).read_text()
     assert "://" not in text

@@ -83,7 +83,7 @@ def test_input_without_workloads_is_told(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("{apiVersion: v1, kind: Namespace, metadata: {name: a}}", encoding="utf-8")
     done = graph(path)
-    assert done.exit_code == 0
+    assert done.exit_code == 2
     assert "nothing to draw" in done.stderr
 
 

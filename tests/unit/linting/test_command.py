@@ -153,5 +153,5 @@ def test_a_folder_may_hold_other_yaml(tmp_path: Path) -> None:
 
 def test_an_input_without_policies_is_said_to_be_one() -> None:
     done = run("-", text="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
-    assert done.exit_code == 0
+    assert done.exit_code == 2
     assert "no NetworkPolicy, TenantProfile or PolicyTemplate" in done.stderr

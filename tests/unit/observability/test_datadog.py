@@ -54,7 +54,7 @@ def families() -> dict[str, tuple[str, set[str]]]:
     metrics.repaired("changed", "kubectl")
     metrics.changed("created")
     metrics.refused(403, "Forbidden")
-    metrics.requested("GET", 200, 0.1)
+    metrics.requested("GET", "/", 200, 0.1)
     text = generate_latest(metrics.registry).decode()
     found = {
         family.name: (family.type, {label for sample in family.samples for label in sample.labels})

@@ -187,3 +187,22 @@ def test_a_template_of_the_cluster_is_judged_like_a_built_in() -> None:
     (refusal,) = made.refusals
     assert refusal.reason == "PolicyRefused"
     assert "policyTypes" in refusal.message
+
+
+def test_what_an_entry_falls_back_on_is_each_namespace_s_own() -> None:
+    """A template that printed the namespace's name, and cannot be used any more."""
+    own = load_policy_template(
+        {
+            "metadata": {"name": "own"},
+            "spec": {
+                "template": "podSelector:\n  matchLabels: {ns: {{ namespace.name }}}\npolicyTypes: [Ingress]\n"
+            },
+        }
+    )
+    before = ProfilePlan(parse_profile(raw("own")), {"own": own})
+    (one,), (other,) = before.desired(facts("one")), before.desired(facts("other"))
+    after = ProfilePlan(parse_profile(raw("own")), {}, before, {"own": "broken"})
+    for namespace, was in (("one", one), ("other", other), ("one", one)):
+        (refusal,) = after.desired(facts(namespace))
+        assert isinstance(refusal, Refusal)
+        assert refusal.last_good == was

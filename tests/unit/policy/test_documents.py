@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenantprofile.input.documents import DocumentError, read_documents
+from tenantprofile.input.documents import DocumentError, Reader, read_documents
 
 
 def read(text: str) -> object:
@@ -92,3 +92,28 @@ def test_aliases_that_stand_for_too_much_are_refused() -> None:
         read_documents("\n".join(lines))
     with pytest.raises(DocumentError, match="without a value"):
         read_documents("a: &x [*x]")
+
+
+LISTS = (
+    "kind: List\nitems:\n- a: 1\n  b:\n    c: [x, y]\n# between\n-   d: |\n      text\n\n      more\n- 5\nlast: é\n",
+    "  kind: List\n  items:\n    - a: 1\n    - b: {c: d,\n e: f}\n",
+    "{kind: List, items: [{a: 1}, {b:\n  [2, 3]}], c: d}",
+    "items:\n- &one\n  a: &two {b: c}\n- d: *two\n  e: *one\n",
+    "items: {a: [1]}\nspec:\n  items:\n  - a\n",
+    "# comment\n--- # one\na: é\nb: 1\n---\n- items:\n  - a: 1\n--- {a: 1}\n...\n",
+)
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_positions_that_are_worked_out_later_are_those_that_reading_finds(text: str) -> None:
+    at_once = [document for document in Reader(text, "f") if document.data is not None]
+    later = read_documents(text, "f")
+    assert [document.data for document in later] == [document.data for document in at_once]
+    for one, other in zip(later, at_once, strict=True):
+        assert {path: one.position(path) for path in other.positions} == dict(other.positions)
+        assert dict(one.positions) == dict(other.positions)
+
+
+def test_equal_strings_are_kept_once() -> None:
+    one, other = read_documents("a: some text\n---\nb: some text\n")
+    assert one.data["a"] is other.data["b"]

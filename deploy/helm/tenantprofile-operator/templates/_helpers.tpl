@@ -45,3 +45,18 @@ app.kubernetes.io/part-of: tenantprofile
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* How a monitor scrapes with metrics.secure. */}}
+{{- define "tenantprofile.secureEndpoint" -}}
+scheme: https
+authorization:
+  credentials:
+    name: tenantprofile-metrics-reader
+    key: token
+tlsConfig:
+  serverName: tenantprofile-operator-metrics.{{ .Release.Namespace }}.svc
+  ca:
+    secret:
+      name: {{ .Values.metrics.secure.certificateSecret }}
+      key: ca.crt
+{{- end -}}
