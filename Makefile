@@ -45,7 +45,7 @@ sbom: $(STAMP) ## List what the image installs, as CycloneDX, in dist/
 	  --output-reproducible --output-format JSON --output-file dist/tenantprofile-operator.cdx.json
 	@echo dist/tenantprofile-operator.cdx.json
 
-release: $(STAMP) ## The release checklist, then wheel, sdist, image, chart, SBOM and site into dist/ (CHECK=1: the list alone)
+release: $(STAMP) ## The release checklist, then wheel, sdist, kubectl plugin, image, chart, SBOM and site into dist/ (CHECK=1: the list alone)
 	@PYTHONPATH=dev $(BIN)/python dev/release.py $(if $(CHECK),--check) $(if $(ANYWAY),--anyway)
 
 zipapp: $(STAMP) ## kubectl-tenantprofile as one file for Linux and macOS, and the krew manifest, in dist/

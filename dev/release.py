@@ -1,6 +1,6 @@
 """`make release`: check that a release is consistent, and build everything that belongs to it into dist/.
 
-    python dev/release.py            the checklist, then wheel, sdist, image, chart, SBOM, site and their digests
+    python dev/release.py            the checklist, then wheel, sdist, kubectl plugin, image, chart, SBOM, site, digests
     python dev/release.py --check    the checklist alone
 
 The checklist stops the release where one of its points does not hold. The image is built by docker or podman, or
@@ -119,6 +119,13 @@ def packages() -> Iterator[Path]:
     yield from sorted(DIST.glob(f"tenantprofile_operator-{version()}*"))
 
 
+def plugin() -> Iterator[Path]:
+    """`kubectl-tenantprofile` as one file for each platform, and the krew manifest with their digests."""
+    run(PYTHON, "dev/archives.py", f"--output={DIST}")
+    yield from sorted(DIST.glob("kubectl-tenantprofile_*.tar.gz"))
+    yield DIST / "tenantprofile.yaml"
+
+
 def chart() -> Iterator[Path]:
     """The Helm chart."""
     with tempfile.TemporaryDirectory() as home:
@@ -175,7 +182,7 @@ def image() -> Iterator[Path]:
     yield archive
 
 
-BUILDS: Final[tuple[Callable[[], Iterator[Path]], ...]] = (packages, chart, sbom, site, image)
+BUILDS: Final[tuple[Callable[[], Iterator[Path]], ...]] = (packages, plugin, chart, sbom, site, image)
 OPTIONAL: Final = {"image"}
 """What a machine without a container engine cannot build."""
 

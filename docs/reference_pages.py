@@ -43,10 +43,13 @@ def commands_page() -> str:
             [
                 [f"[`{name}`](#tenantprofile-{name})", _paragraphs(c)[0]]
                 for name, c in sorted(cli.commands.items())
+                if not c.hidden
             ],
         ),
     ]
     for name, command in sorted(cli.commands.items()):
+        if command.hidden:
+            continue
         parts += _command(name, command)
     return "\n\n".join(parts) + "\n"
 

@@ -58,7 +58,7 @@ COMMANDS = {
         "--port",
         "8080",
     ],
-    "lint": ["lint", "docs/commands/lint", "examples"],
+    "lint": ["lint", "docs/commands/lint", "examples", "--today", "2026-11-21"],
     "lint --list": ["lint", "--list"],
     "needs": ["needs", "docs/commands/needs"],
     "templates": ["templates"],

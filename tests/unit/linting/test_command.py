@@ -135,7 +135,7 @@ def test_sarif_is_for_code_hosts(tmp_path: Path) -> None:
 
 def test_the_list_of_rules() -> None:
     listed = json.loads(run("--list", "-o", "json").stdout)
-    assert [rule["id"] for rule in listed] == list(RULES)
+    assert [rule["id"] for rule in listed["rules"]] == list(RULES)
     for output in ("table", "markdown", "yaml"):
         done = run("--list", "-o", output)
         assert done.exit_code == 0
