@@ -24,7 +24,7 @@ from controlplane import ControlPlane  # noqa: E402
 from operatorprocess import OperatorProcess, install  # noqa: E402
 from tenantprofile.controller.contention import SPACING  # noqa: E402
 
-SECONDS: Final = 8.0
+SECONDS: Final = 5.0
 """Of each cell, after the policy counts as fought over."""
 PAUSES: Final = (1.0, 0.1, 0.02, 0.0)
 SPACINGS: Final = (0.1, SPACING, 0.0)
