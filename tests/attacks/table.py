@@ -108,7 +108,8 @@ def claims() -> str:
     lines = ["| SECURITY.md says | tests |", "|---|---|"]
     for words, tests in CLAIMS.items():
         named = "<br>".join(f"[{test.partition('::')[2]}](../{test.partition('::')[0]})" for test in tests)
-        lines.append(f"| {words} | {named} |")
+        # Links of a page in the root, on a page in docs/.
+        lines.append(f"| {words.replace('](', '](../')} | {named} |")
     return "\n".join(lines)
 
 

@@ -94,7 +94,11 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="With --serve: serve that port over TLS with this certificate, and --metrics-key.",
 )
-@click.option("--metrics-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--metrics-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --serve: the key of --metrics-cert.",
+)
 @click.option(
     "--operator-namespace",
     envvar=["TENANTPROFILE_AUDIT_OPERATOR_NAMESPACE", "POD_NAMESPACE"],

@@ -121,10 +121,10 @@ class Cluster:
             yield policy, Finding(PEER_HOST_NETWORK, path, message, expected="an ipBlock of the nodes")
 
     def _homes(self, policy: PolicyHere, peer: Peer) -> tuple[str, ...]:
-        """The namespaces that a peer is looked for in."""
+        """Of the namespaces that a peer is looked for in, those where controllers make pods out of sight."""
         if peer.namespaces is None:
             return (policy.namespace,)
-        return tuple(name for name, labels in self._labels.items() if peer.namespaces.matches(labels))
+        return tuple(name for name in self._makers if peer.namespaces.matches(self._labels.get(name, {})))
 
     def _unseen(self, pods: Selector, namespaces: Iterable[str]) -> str:
         """Why a selector may select pods all the same, which are not in the input; empty where it cannot."""
