@@ -9,7 +9,8 @@ A comment before a block says what it is; readers do not see it:
     <!-- operator: stop|start --> before the next block, the operator is stopped or started
 
 The folder has `examples`, `deploy`, `crds` and `docs` in it, as the repository's root has. In output, `…` stands for
-anything; ages, times and the width of columns do not count.
+anything; ages, times, the operator's identity and the width of columns do not
+count.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def folder(page: Path, path: Path) -> Path:
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_IDENTITY = re.compile(r"\boperator-\d+\b")
 _AGE = re.compile(r"\b(?:\d+[dhms]|\d+ms)+\b|\b\d+ s ago\b")
 
 
@@ -113,7 +115,7 @@ def same(shown: str, printed: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    text = _AGE.sub("<age>", _TIME.sub("<time>", text))
+    text = _IDENTITY.sub("<operator>", _AGE.sub("<age>", _TIME.sub("<time>", text)))
     return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
 
 
