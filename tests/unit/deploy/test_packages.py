@@ -116,7 +116,7 @@ def test_the_installed_commands_work_away_from_the_repository(python: Path, tmp_
     )
     assert run(python.parent / "kubectl-tenantprofile", "--version", cwd=tmp_path).startswith("tenantprofile")
     objects = ROOT / "examples" / "applications" / "workloads.yaml"
-    run(program, "graph", profile, objects, "-o", "html", "-f", tmp_path / "page.html", cwd=tmp_path)
+    run(program, "graph", profile, objects, "-o", "html", "--file", tmp_path / "page.html", cwd=tmp_path)
     assert "<svg" in (tmp_path / "page.html").read_text()
 
 
