@@ -962,11 +962,7 @@ AGAINST_THE_GUARD = both(
         closed_by="the guard (`managed-objects`); without `pod-gate` the marker means nothing",
     ),
     beside("allow egress to everywhere by a policy for egress alone", {**OPEN, "policyTypes": ["Egress"]}),
-    replace(
-        beside("allow every port by a range", peer(podSelector={}, ports=[{"port": 1, "endPort": 65535}])),
-        guarded="open",
-        closed_by="RBAC: no NetworkPolicies in tenants' roles; the guard refuses rules without ports, not wide ranges",
-    ),
+    beside("allow every port by a range", peer(podSelector={}, ports=[{"port": 1, "endPort": 65535}])),
     beside("allow every port by protocols alone", peer(podSelector={}, ports=[{"protocol": "TCP"}])),
     beside("allow every namespace by the label that all have (Exists)", peer(**all_named())),
     beside("allow 10,000 address ranges", blocks(*(f"10.{n // 256}.{n % 256}.0/24" for n in range(10_000)))),

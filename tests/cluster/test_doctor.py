@@ -249,6 +249,8 @@ def test_a_sound_installation_is_said_to_be_and_nothing_is_written(
         "operator's rights": "ok",
         "profiles": "ok",
         "guard": "ok",
+        "pod gate": "ok",
+        "hostNetwork": "note",
     }
     assert done.exit_code == 1
     assert seen["operator"]["seen"] == "0 of 1 available, image tenantprofile-operator:0.1.0"

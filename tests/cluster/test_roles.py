@@ -102,7 +102,8 @@ def test_a_tenant_reads_why_its_namespace_is_as_it_is_and_changes_nothing(
     allowed_to(admin, f"system:serviceaccount:default:{name}", "list", "tenantprofiles", group=GROUP)
     done = command(kubeconfig, "status", "-n", namespace, "-o", "json")
     assert done.exit_code == 0, done.output
-    (answer,) = json.loads(done.stdout)["profiles"]
+    (found,) = json.loads(done.stdout)["namespaces"]
+    (answer,) = found["profiles"]
     assert answer["state"] == "protected"
 
     client = Client(kubeconfig)

@@ -167,8 +167,15 @@ CASES: dict[str, tuple[Object, str, dict[str, Object], dict[str, Object]]] = {
     ),
     "all ports": (
         {"refuse": ["AllPorts"]},
-        "a rule without ports allows all of them",
-        {"no ports": peers(POD), "a protocol alone": peers(POD, ports=[{"protocol": "TCP"}])},
+        "allows all of them",
+        {
+            "no ports": peers(POD),
+            "a protocol alone": peers(POD, ports=[{"protocol": "TCP"}]),
+            "a range": port(1, endPort=65535),
+            "two ranges": peers(
+                POD, ports=[{"port": 1, "endPort": 30000}, {"port": 30001, "endPort": 65535}]
+            ),
+        },
         {"a port": port(443), "a named one": port("https"), "a range": port(8000, endPort=8100)},
     ),
     "some ports": (

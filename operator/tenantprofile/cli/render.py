@@ -78,8 +78,9 @@ def render(
     if not named(inputs) and kubeconfig is None and context is None:
         stop("nothing to render; give files with TenantProfiles, or a cluster with --context")
     objects = _read(inputs, kubeconfig, context)
-    known = load_templates(objects, lambda wrong: _refuse(wrong, objects))
-    plans = [ProfilePlan(profile, known) for profile in _profiles(objects)]
+    unusable: dict[str, str] = {}
+    known = load_templates(objects, lambda wrong: _refuse(wrong, unusable))
+    plans = [ProfilePlan(profile, known, unusable=unusable) for profile in _profiles(objects)]
     printed: list[Manifest] = []
     refused = 0
     for facts, ask in _namespaces(objects, names, given):
@@ -144,11 +145,12 @@ def _read(inputs: tuple[str, ...], kubeconfig: Path | None, context: str | None)
     return found.objects
 
 
-def _refuse(wrong: LoadError, objects: list[SourceObject]) -> None:
+def _refuse(wrong: LoadError, unusable: dict[str, str]) -> None:
     """A PolicyTemplate of a file is what was asked about; one of the cluster is told, and its entries are refused."""
     if wrong.item.origin.is_file:
         stop(str(wrong))
     say([f"{wrong}; profiles that use it are refused"])
+    unusable[wrong.item.name] = wrong.message
 
 
 def _profiles(objects: list[SourceObject]) -> list[Profile]:
