@@ -75,8 +75,8 @@ site: $(STAMP) ## Build the documentation as a site into dist/site; warnings are
 unit: $(STAMP) ## The pure core, and its oracles
 	@$(BIN)/python -m pytest -n auto -m 'not slow' tests/unit tests/model tests/conformance
 
-cluster: $(STAMP) ## Everything against a real API server
-	@$(BIN)/python -m pytest -m 'not slow' tests/cluster tests/guard tests/attacks
+cluster: $(STAMP) ## Everything against a real API server; two of them beside each other
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' tests/cluster tests/guard tests/attacks
 
 attacks: $(STAMP) ## Every attempt of docs/security.md, with and without the guard; records what came of it
 	@TENANTPROFILE_ATTACKS=record $(BIN)/python -m pytest tests/attacks

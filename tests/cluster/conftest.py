@@ -199,6 +199,8 @@ def start(
     yield starter
     for process in started:
         process.stop()
+    cancelled = [process for process in started if "CancelledError" in process.log()]
+    assert not cancelled, cancelled[0].log()[-3000:]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -213,7 +213,9 @@ class _Operator:
             # Kopf ends on a signal; anything else that ends has failed.
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                await task
+                # Before Python 3.12, Kopf cancels what others wait for when it ends (asyncio.wait_for makes tasks).
+                if not task.cancelled():
+                    await task
         finally:
             self._may_write.clear()
             connecting.cancel()
