@@ -283,6 +283,7 @@ def test_the_audit_takes_the_values_of_the_operator(helm: Helm) -> None:
 @needs_guard
 def test_the_guard_takes_its_values(helm: Helm, cp: ControlPlane) -> None:
     flags = "guard.enabled=true,guard.distrusted={system:serviceaccount:argocd:it's},guard.validationActions={Audit}"
+    flags += ",guard.gatedNamespaces.matchLabels.tenant=gated"
     documents = [
         d for d in template(helm, f"--set={flags}") if "tenantprofile.dev/guard" in d["metadata"]["labels"]
     ]
@@ -296,6 +297,9 @@ def test_the_guard_takes_its_values(helm: Helm, cp: ControlPlane) -> None:
     assert set(expressions) == {'["system:serviceaccount:argocd:it\'s"]'}
     actions = [d["spec"]["validationActions"] for d in documents if "validationActions" in d["spec"]]
     assert actions == [["Audit"]] * len(actions)
+    gated = {"matchLabels": {"tenant": "gated"}}
+    selectors = [d["spec"].get("matchResources", {}).get("namespaceSelector") for d in documents]
+    assert selectors.count(gated) == 1
     cp.kubectl(
         "apply", "--dry-run=server", "--validate=strict", "-f", "-", input=yaml.safe_dump_all(documents)
     )
