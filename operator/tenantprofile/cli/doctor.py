@@ -220,7 +220,7 @@ def _show_guard(found: list[Verdict], output: str) -> int:
     click.echo((markdown_table if output == "markdown" else table)(("part", "state", "seen"), rows))
     for one in found:
         if one.fix and one.state != "off":
-            click.echo(f"\n{one.part or 'what must pass'}: to mend it: {one.fix}")
+            click.echo(f"\n{one.part or 'what must pass'}: fix: {one.fix}")
     return 0 if fine else 1
 
 

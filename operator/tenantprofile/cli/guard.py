@@ -262,7 +262,7 @@ def _lines(found: list[PartReport], installed: Installed) -> list[str]:
         lines += [f"{report.part}: {name} = {value}" for name, value in report.values.items()]
     for report in found:
         for problem in report.problems:
-            lines += ["", f"{report.part}: {problem.what}", f"  to mend it: {problem.fix}"]
+            lines += ["", f"{report.part}: {problem.what}", f"  fix: {problem.fix}"]
     for name in orphans(installed):
         lines += ["", f"binding {name} is for a policy that is not there"]
     return lines

@@ -1,4 +1,4 @@
-"""What went wrong between here and the API server, in words for whoever has to mend it."""
+"""What went wrong between here and the API server, in words for whoever has to fix it."""
 
 from __future__ import annotations
 

@@ -305,7 +305,7 @@ WAIVER_EXPIRED = _rule(
     "warning",
     "A waiver whose time is over",
     "The finding that it waived counts again.",
-    "Mend the finding, or decide anew and give a later date.",
+    "Fix the finding, or decide again and give a later date.",
 )
 WAIVER_UNUSED = _rule(
     "waiver-unused",
