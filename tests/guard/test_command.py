@@ -133,7 +133,7 @@ def test_what_people_break_is_found(cp: ControlPlane, admin: Client) -> None:
     assert "names-of-profiles-are-reserved.tenantprofile.dev is missing" in told["managed-objects"]
     done = guard(cp, "status")
     assert done.exit_code == 1
-    assert "to mend it: tenantprofile guard render --part membership | kubectl apply" in done.output
+    assert "fix: tenantprofile guard render --part membership | kubectl apply" in done.output
     installed(cp, *all_parts())  # the cure that it names
     assert guard(cp, "status").exit_code == 0
 
