@@ -71,6 +71,8 @@ def grafana() -> list[Panel]:
             ),
         )
         for panel in board["panels"]
+        # Those of the continuous audit, which is another process, are not in the picture.
+        if not any("tenantprofile_audit_" in target["expr"] for target in panel["targets"])
     ]
 
 

@@ -14,7 +14,7 @@ CLAIMS: Final[dict[str, tuple[str, ...]]] = {
     "Whoever may write a TenantProfile or a PolicyTemplate decides about the network of every tenant": (
         ATTEMPTS,
     ),
-    "is not aggregated to `edit` or `admin`": (
+    "Neither is aggregated to `edit` or `admin`": (
         "tests/cluster/test_base.py::test_whoever_views_the_cluster_can_read_profiles_and_a_tenants_admin_cannot_write_them",
     ),
     "Kubernetes adds policies up": ("tests/packets/test_templates.py::test_together", ATTEMPTS),

@@ -106,12 +106,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --serve: the operator's namespace, which is left out of every profile.",
 )
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
+@click.option(
+    "--log-format",
+    type=click.Choice(["json", "text"]),
+    default="json",
+    show_default=True,
+    help="With --serve: the form of log lines.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
+    help="With --serve: the least that is logged.",
 )
 @partial(world_options, exclude=("--exclude-file",))
 @selector_option("pods")
