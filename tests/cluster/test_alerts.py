@@ -280,8 +280,11 @@ def test_a_watch_that_hears_nothing_fires_until_it_does(
     watching.is_silent()
 
 
-def test_every_alert_is_shown_here() -> None:
+def test_every_alert_of_the_operator_is_shown_here() -> None:
+    """Those of the continuous audit are tested with promtool alone."""
     rules = yaml.safe_load((ROOT / "deploy/observability/alerts.yaml").read_text())["spec"]["groups"]
     text = Path(__file__).read_text()
-    for rule in (rule for group in rules for rule in group["rules"]):
+    operators = [group for group in rules if group["name"] != "tenantprofile-audit"]
+    assert operators
+    for rule in (rule for group in operators for rule in group["rules"]):
         assert re.search(rf'fires\([^)]*"{rule["alert"]}"', text) or f'"{rule["alert"]}" in' in text, rule

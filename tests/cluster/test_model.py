@@ -13,6 +13,7 @@ from client import Client
 from client import Refused as RealRefusal
 from model.objects import KINDS
 from model.server import MERGE_PATCH, ModelServer, Refused, Request, collection
+from operatorprocess import OperatorProcess
 
 Object = dict[str, Any]
 _serial = itertools.count(1)
@@ -90,7 +91,8 @@ def plain(answer: Any) -> Any:
 
 
 @pytest.fixture
-def place(admin: Client) -> Iterator[str]:
+def place(admin: Client, shared_operator: OperatorProcess) -> Iterator[str]:
+    shared_operator.stop()  # it would write statuses of the profiles
     name = f"model-{next(_serial)}"
     admin.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
