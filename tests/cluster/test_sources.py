@@ -180,7 +180,7 @@ def eventually(attempt: Callable[[], object]) -> None:
     for _ in range(100):
         try:
             attempt()
-        except Refused:
+        except (Refused, json.JSONDecodeError):  # before it is served, the answer is plain text
             time.sleep(0.2)
         else:
             return

@@ -237,13 +237,23 @@ def _host(world: World, text: str, settings: Settings) -> Target:
         return _service(world, text, labels[1], labels[0], settings)
     if len(labels) < 2:
         raise QuestionError(
-            f"found {text!r}{nearest(text, world.namespaces)}; expected {_FORMS}; a bare word is a namespace"
+            f"found {text!r}{_meant(world, text)}; expected {_FORMS}; a bare word is a namespace"
         )
     remark = (
         f"which addresses {text} has is not in the input, and policies know addresses only:"
         " the answers are about every address outside the cluster that it may have"
     )
     return Target(text, addresses=ALL_ADDRESSES, remarks=(remark,))
+
+
+def _meant(world: World, text: str) -> str:
+    """What a bare word may have been meant as: a node, a pod of any namespace, or a namespace."""
+    if text in world.nodes:
+        return f"; did you mean node/{text}?"
+    pods = [str(w) for w in world.workloads if text in (w.name, w.owner[1] if w.owner else "")]
+    if pods:
+        return f"; did you mean {' or '.join(sorted(pods)[:3])}?"
+    return nearest(text, world.namespaces)
 
 
 def _address(world: World, text: str, address: Address, settings: Settings, ports: Sequence[Asked]) -> Target:
@@ -501,7 +511,10 @@ def _service(world: World, text: str, namespace: str, name: str, settings: Setti
         raise QuestionError(
             f"the Service {service} has no selector, and no EndpointSlice in the input says what is behind it"
         )
-    raise QuestionError(f"the Service {service} selects none of the pods given")
+    raise QuestionError(
+        f"the Service {service} selects none of the pods given; pods that a controller makes at run time are in no"
+        " manifest: read the cluster with --context"
+    )
 
 
 def _alike(world: World, workloads: Sequence[Workload], settings: Settings) -> list[Alike]:

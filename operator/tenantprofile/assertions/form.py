@@ -179,7 +179,7 @@ class _Reader:
         self._known(raw, path, _FIELDS)
         name = raw.get("name")
         if not isinstance(name, str) or not name.strip():
-            self.complain((*path, "name"), name, "a sentence that says what must hold")
+            self.complain((*path, "name"), name, "a sentence that says what must be true")
         expect = raw.get("expect")
         if expect not in ("allow", "deny"):
             self.complain((*path, "expect"), expect, "allow or deny")
@@ -215,7 +215,7 @@ class _Reader:
         for field in _ALONE:
             if field in raw and len(raw) > 1:
                 others = ", ".join(str(key) for key in raw if key != field)
-                self.refuse((*path, field), f"stands beside {others}; expected {field} on its own")
+                self.refuse((*path, field), f"cannot be combined with {others}; expected {field} on its own")
         for field in ("everyPod", "anything"):
             if field in raw and raw[field] is not True:
                 self.complain((*path, field), raw[field], "true, or the field left out")
@@ -225,7 +225,7 @@ class _Reader:
         if not isinstance(workload, str) or ("workload" in raw and not _is_workload(workload)):
             self.complain((*path, "workload"), workload, "kind/name such as deployment/frontend")
         if "workload" in raw and "podLabels" in raw:
-            self.refuse((*path, "workload"), "stands beside podLabels; expected one of the two")
+            self.refuse((*path, "workload"), "cannot be combined with podLabels; expected one of the two")
         found = End(
             namespaces=self._names(raw, path),
             namespace_labels=self._labels(raw, "namespaceLabels", path),

@@ -69,7 +69,7 @@ Output = Literal["table", "wide", "json", "yaml", "name", "markdown", "sarif"]
     "--complete",
     "everything",
     is_flag=True,
-    help="The input is all there is: a peer that nothing in it matches is a finding. Goes without saying"
+    help="The input is all there is: a peer that nothing in it matches is a finding. Always so"
     " for a cluster.",
 )
 @click.option("--show-waived", is_flag=True, help="Print waived findings as well (table).")
@@ -186,7 +186,7 @@ def _rules(output: Output) -> str:
     if output == "markdown":
         return rules_as_markdown()
     if output == "sarif":
-        stop("--list has no SARIF output; the rules stand in that of a run")
+        stop("--list has no SARIF output; the SARIF output of a run has the rules")
     return data_text(
         document("LintRuleList", {"rules": rules_as_data()}), "yaml" if output == "yaml" else "json"
     )

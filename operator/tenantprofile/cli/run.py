@@ -86,7 +86,7 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
 @click.option(
     "--metrics-cert",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Serve /metrics over TLS with this certificate, and --metrics-key. Read anew when the files change.",
+    help="Serve /metrics over TLS with this certificate, and --metrics-key. Read again when the files change.",
 )
 @click.option(
     "--metrics-key",

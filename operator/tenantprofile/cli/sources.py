@@ -198,7 +198,7 @@ def _say_what_was_not_read(found: Sources) -> None:
         kinds: Counter[str] = sum(made.values(), Counter())
         found.lacking = True
         found.notes.append(
-            f"controllers make pods for {listed(kinds)}, which stand in no manifest and are not judged"
+            f"controllers make pods for {listed(kinds)}, which are in no manifest and are not judged"
         )
 
 

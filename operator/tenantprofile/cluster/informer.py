@@ -119,7 +119,7 @@ class Informer(Generic[T]):
                 version = await self._watch(version)
             except WentBack:
                 logger.warning(
-                    "%s: the API server has gone back to an older state; everything is read anew", self.kind
+                    "%s: the API server has gone back to an older state; everything is read again", self.kind
                 )
                 self._forget_everything()
                 version = None

@@ -109,16 +109,20 @@ def _side(world: World, found: Verdict, side: Side, words: Words, settings: Sett
 
 
 def _near(world: World, found: Verdict, side: Side, words: Words, settings: Settings) -> Iterator[str]:
-    """Rules that would let it through on other ports, or with one other label: the usual mistakes."""
+    """Rules that would let it through on other ports, with one other label, or with both: the usual mistakes."""
     other = found.destination if side.direction == "Egress" else found.source
     for policy in side.isolated_by:
         for index, rule in enumerate(policy.spec.rules(side.direction)):
             rule_path = f"{words.policy(policy)}, spec.{side.direction.lower()}[{index}]"
+            missing: list[str] = []
+            if isinstance(other, Workload) and not is_node(other, settings):
+                missing = [
+                    label
+                    for peer in rule.peers or ()
+                    if (label := _one_label(world, policy, peer, other, words))
+                ]
             if _port_fits(rule, found):
-                if isinstance(other, Workload) and not is_node(other, settings):
-                    for peer in rule.peers or ():
-                        if label := _one_label(world, policy, peer, other, words):
-                            yield f"{rule_path}: {label}"
+                yield from (f"{rule_path}: {label}" for label in missing)
                 continue
             elsewhere = next(rule.numbers.ranges(), None)
             if elsewhere is None:
@@ -128,6 +132,8 @@ def _near(world: World, found: Verdict, side: Side, words: Words, settings: Sett
             there = there_found.egress if side.direction == "Egress" else there_found.ingress
             if any(match.policy is policy and match.rule == index for match in there.matches):
                 yield f"{rule_path} would on {rule.numbers} only"
+            else:
+                yield from (f"{rule_path}: {label}, on {rule.numbers} only" for label in missing)
 
 
 def _port_fits(rule: Rule, found: Verdict) -> bool:

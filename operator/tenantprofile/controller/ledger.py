@@ -166,7 +166,7 @@ class Ledger:
             sets = [self._one_copy({str(k): str(v) for k, v in owned.items()}) for owned in raw["sets"]]
             return {str(uid): sets[index] for uid, index in raw["namespaces"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            logger.warning("ConfigMap %s cannot be read and is written anew: %r", _name(shard), error)
+            logger.warning("ConfigMap %s cannot be read and is written again: %r", _name(shard), error)
             return {}
 
     def enter(

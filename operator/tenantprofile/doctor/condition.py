@@ -60,7 +60,7 @@ async def image_of_operator(connection: Connection, namespace: str) -> str:
     except ApiError as error:
         raise DoctorError(
             f"the operator's Deployment {namespace}/{DEPLOYMENT} cannot be read ({error});"
-            " name an image that holds this program with --image"
+            " name an image that contains this program with --image"
         ) from error
     return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
 

@@ -141,7 +141,7 @@ class _Run:
             self.results.append(result)
             if check.name in ("deny-ingress", "deny-egress") and is_open_altogether(result):
                 direction = check.name.removeprefix("deny-")
-                self._vain[direction] = f"not tried, because {check.name} holds nothing back"
+                self._vain[direction] = f"not tried, because {check.name} blocks nothing"
 
     async def _find_lanes(self) -> None:
         """Everything has to be open before the first policy; a lane that is not tells nothing."""

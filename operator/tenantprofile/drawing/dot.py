@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tenantprofile.drawing.svg import summary
 from tenantprofile.drawing.topology import Governance, Topology
-from tenantprofile.drawing.view import Box, Card, Detail, Ungoverned, View, counted, view
+from tenantprofile.drawing.view import Box, Card, Detail, Ungoverned, View, counted, shortcomings, view, worst
 
 _LINES: dict[Governance, str] = {
     "ruled": 'color="#1f62b5"',
@@ -71,11 +71,8 @@ def _card(card: Card) -> str:
 
 
 def _whole(box: Box) -> str:
-    bare = sum(
-        box.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress", "open to all")
-    )
-    rows = [box.title, box.subtitle, *([f"{bare} WITHOUT A POLICY IN SOME DIRECTION"] if bare else [])]
-    return f"{quoted(box.key)} [label={_rows(rows)}, {_CARDS['uncovered' if bare else 'covered']}];"
+    rows = [box.title, box.subtitle, *(words.upper() for words in shortcomings(box.coverage))]
+    return f"{quoted(box.key)} [label={_rows(rows)}, {_CARDS[worst(box.coverage)]}];"
 
 
 def _rows(texts: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from tenantprofile.drawing.svg import summary
 from tenantprofile.drawing.topology import Governance, Topology
-from tenantprofile.drawing.view import Box, Card, Detail, Ungoverned, View, counted, view
+from tenantprofile.drawing.view import Box, Card, Detail, Ungoverned, View, counted, shortcomings, view, worst
 
 _ARROWS: Final[dict[Governance, str]] = {"ruled": "-->", "half": "-.->", "open": "-.->"}
 _STYLES: Final = (
@@ -72,9 +72,6 @@ def _card(name: str, card: Card) -> str:
 
 
 def _whole(name: str, box: Box) -> str:
-    bare = sum(
-        box.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress", "open to all")
-    )
-    rows = [box.title, box.subtitle, *([f"{bare} without a policy in some direction"] if bare else [])]
-    text = "<br/>".join(quoted(row) for row in rows)
-    return f'{name}["{text}"]:::{"uncovered" if bare else "covered"}'
+    text = "<br/>".join(quoted(row) for row in [box.title, box.subtitle, *shortcomings(box.coverage)])
+    level = worst(box.coverage)
+    return f'{name}["{text}"]:::{_CLASSES.get(level, level)}'

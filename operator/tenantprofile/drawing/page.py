@@ -230,6 +230,7 @@ def _box(box: Box, whole: Box, size: tuple[float, float]) -> dict[str, Any]:
         "key": box.key,
         "title": box.title,
         "subtitle": box.subtitle,
+        "folded": whole.subtitle,
         "coverage": box.coverage,
         "size": size,
         "whole": inside(whole)[0],

@@ -10,7 +10,18 @@ from xml.sax.saxutils import escape
 from tenantprofile.drawing.layout import Rect, lay_out, text_width
 from tenantprofile.drawing.paths import Path, point_at, route
 from tenantprofile.drawing.topology import GroupCoverage, Topology
-from tenantprofile.drawing.view import BADGES, Box, Card, Detail, Line, Ungoverned, View, counted, view
+from tenantprofile.drawing.view import (
+    BADGES,
+    Box,
+    Card,
+    Detail,
+    Line,
+    Ungoverned,
+    View,
+    counted,
+    shortcomings,
+    view,
+)
 
 MARGIN: Final = 28
 _HEAD: Final = 66
@@ -62,11 +73,7 @@ def summary(found: Topology, drawn: View) -> str:
         counted(found.workloads, "workload"),
         counted(len(found.links), "flow"),
     ]
-    bare = sum(
-        drawn.coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress", "open to all")
-    )
-    parts.append(f"{bare:,} without a policy in some direction" if bare else "policies everywhere")
-    return " · ".join(parts)
+    return " · ".join([*parts, *(shortcomings(drawn.coverage) or ["policies everywhere"])])
 
 
 def _document(found: Topology, drawn: View, title: str) -> Iterator[str]:

@@ -116,15 +116,23 @@ def shows_ungoverned(found: Topology, ungoverned: Ungoverned = "auto") -> bool:
 
 
 def boxes_of(found: Topology, *, whole: bool) -> list[Box]:
-    """Namespaces by name, then ranges by address."""
+    """Namespaces by name, then ranges by address. whole: without cards, and so with the number of flows inside."""
     inside: dict[str, list[Group]] = defaultdict(list)
     for group in found.groups:
         inside[group.namespace].append(group)
+    within: Counter[str] = Counter()
+    if whole:
+        for link in found.links:
+            ends = (link.source, link.destination)
+            spaces = {end.namespace for end in ends if isinstance(end, Group)}
+            if len(spaces) == 1 and all(isinstance(end, Group) for end in ends):
+                within.update(spaces)
     boxes = []
     for name in found.namespaces:
         groups = inside.get(name, [])
         cards = () if whole else tuple(card_of(group) for group in groups)
-        boxes.append(Box(name, name, _contents(groups), cards, _counted(groups), whole or not groups))
+        contents = _contents(groups) + (f" · {counted(within[name], 'flow')} inside" if within[name] else "")
+        boxes.append(Box(name, name, contents, cards, _counted(groups), whole or not groups))
     boxes += [Box(item.key, "", "", (card_of(item),), {}, False) for item in found.ranges]
     return boxes
 
@@ -146,6 +154,23 @@ def card_of(node: Group | Range) -> Card:
     badge = BADGES[node.coverage]
     spoken = f"{node.title} in namespace {node.namespace}, {subtitle}" + (f", {badge}" if badge else "")
     return Card(node.key, node.title, subtitle, tuple(lines), node.coverage, badge, spoken)
+
+
+def shortcomings(coverage: Mapping[GroupCoverage, int]) -> list[str]:
+    """`2 without a policy in some direction` and `1 open to all`, as far as there are such workloads."""
+    bare = sum(coverage.get(key, 0) for key in ("uncovered", "open ingress", "open egress"))
+    wide = coverage.get("open to all", 0)
+    return [
+        *([f"{bare:,} without a policy in some direction"] if bare else []),
+        *([f"{wide:,} open to all"] if wide else []),
+    ]
+
+
+def worst(coverage: Mapping[GroupCoverage, int]) -> GroupCoverage:
+    """How a whole namespace is drawn: uncovered where anything lacks a policy, then open to all, then covered."""
+    if any(coverage.get(key) for key in ("uncovered", "open ingress", "open egress")):
+        return "uncovered"
+    return "open to all" if coverage.get("open to all") else "covered"
 
 
 def counted(number: int, noun: str) -> str:

@@ -47,12 +47,22 @@ MAKERS: Final = frozenset(
         ("keycloak.org", "Keycloak"),
         ("k8s.keycloak.org", "Keycloak"),
         ("mariadb.mmontes.io", "MariaDB"),
+        ("argoproj.io", "Application"),
         ("argoproj.io", "Workflow"),
+        ("argoproj.io", "CronWorkflow"),
         ("tekton.dev", "PipelineRun"),
+        ("tekton.dev", "TaskRun"),
         ("operator.openshift.io", "IngressController"),
+        ("helm.toolkit.fluxcd.io", "HelmRelease"),
+        ("helm.cattle.io", "HelmChart"),
     }
 )
-"""Kinds whose controllers make pods that stand in no manifest."""
+"""Kinds whose controllers make pods that are in no manifest."""
+
+_COUNTS: Final = frozenset({"replicas", "instances", "numberOfInstances", "replicaCount"})
+_POD_FIELDS: Final = frozenset({"podTemplate", "podSpec", "podMetadata", "nodeSets", "volumeClaimTemplate"})
+_DEPTH: Final = 4
+"""How far below `spec` operators put the number of replicas of a part."""
 
 SERVED: Final[Mapping[str, str]] = {
     "NetworkPolicy": "networking.k8s.io/v1",
@@ -126,26 +136,59 @@ def refused_objects(objects: Iterable[SourceObject]) -> Counter[str]:
 
 
 def makers(objects: Iterable[SourceObject]) -> dict[str, Counter[str]]:
-    """By namespace: objects whose controllers make pods that stand in no manifest."""
+    """By namespace: objects whose controllers make pods that are in no manifest."""
     found: dict[str, Counter[str]] = {}
     for item in objects:
         if _makes_pods(item):
-            found.setdefault(item.namespace or "default", Counter())[item.kind] += 1
+            found.setdefault(_home(item), Counter())[item.kind] += 1
     return found
 
 
+def _home(item: SourceObject) -> str:
+    """The namespace in which an object's pods are made: its own, or the one that a release names."""
+    spec = item.raw.get("spec")
+    named: object = None
+    if isinstance(spec, Mapping):
+        destination = spec.get("destination")
+        named = spec.get("targetNamespace") or (
+            destination.get("namespace") if isinstance(destination, Mapping) else None
+        )
+    return named if named and isinstance(named, str) else item.namespace or "default"
+
+
 def _makes_pods(item: SourceObject) -> bool:
-    """A kind of MAKERS; or one of somebody's own API with a number of replicas and no pod template."""
+    """A kind of MAKERS; or one of somebody's own API that counts replicas and has no pod template to read."""
     if (item.group, item.kind) in MAKERS:
         return True
     if "." not in item.group or item.group.endswith(".k8s.io") or (item.group, item.kind) in POLICY_KINDS:
         return False
     spec = item.raw.get("spec")
-    return (
-        isinstance(spec, Mapping)
-        and not isinstance(spec.get("template"), Mapping)
-        and any(isinstance(spec.get(field), int) for field in ("replicas", "instances"))
-    )
+    return isinstance(spec, Mapping) and not _has_containers(spec.get("template")) and _counts_replicas(spec)
+
+
+def _has_containers(template: object) -> bool:
+    """A pod template, of which the pods are known."""
+    inner = template.get("spec") if isinstance(template, Mapping) else None
+    return isinstance(inner, Mapping) and isinstance(inner.get("containers"), list)
+
+
+def _counts_replicas(spec: Mapping[str, object]) -> bool:
+    """Whether there is a field, not far below, that only makes sense where pods are made."""
+    stack: list[tuple[int, object]] = [(0, spec)]
+    while stack:
+        depth, value = stack.pop()
+        if isinstance(value, Mapping):
+            for name, part in value.items():
+                if name in _POD_FIELDS and isinstance(part, Mapping | list):
+                    return True
+                if name in _COUNTS and isinstance(part, int) and not isinstance(part, bool):
+                    return True
+            parts = list(value.values())
+        else:
+            parts = value if isinstance(value, list) else []
+        if depth < _DEPTH:
+            stack.extend((depth + 1, part) for part in parts)
+    return False
 
 
 def listed(counts: Counter[str]) -> str:

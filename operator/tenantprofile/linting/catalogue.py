@@ -147,7 +147,7 @@ MISSING_PURPOSE = _rule(
     "missing-purpose",
     "records",
     "warning",
-    "An allowance that says not what it is for",
+    "An allowance without a purpose",
     "Nobody can tell later whether it is still needed; audits ask for it.",
     f"Give the entry (or its template) a `purpose`; a policy the annotation {ANNOTATION_PURPOSE}.",
 )
@@ -155,7 +155,7 @@ MISSING_OWNER = _rule(
     "missing-owner",
     "records",
     "info",
-    "An allowance that nobody answers for",
+    "An allowance without an owner",
     "Nobody can be asked whether it is still needed; audits ask for it.",
     f"Give the entry an `owner`; a policy the annotation {ANNOTATION_OWNER}.",
 )

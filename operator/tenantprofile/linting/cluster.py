@@ -141,7 +141,7 @@ class Cluster:
     def _block(self, policy: PolicyHere, block: AddressSet, path: Path, direction: Direction) -> Told:
         service = self._service_at.first_in(block) if direction == "Egress" and _is_small(block) else None
         if service is not None:
-            message = f"the range holds {service[0]}, the address of the Service {service[1]}"
+            message = f"the range contains {service[0]}, the address of the Service {service[1]}"
             yield policy, Finding(CLUSTER_IP, path, message, expected="a selector of the pods behind it")
         elif direction == "Egress" and not _is_wide(block) and (known := self._only_services(block)):
             message = (
@@ -153,7 +153,7 @@ class Cluster:
             return  # every-address and the like tell of ranges that wide
         pod = self._pod_at.first_in(block)
         if pod is not None:
-            message = f"the range holds {pod[0]}, the address of the pod {pod[1]}"
+            message = f"the range contains {pod[0]}, the address of the pod {pod[1]}"
             yield policy, Finding(IP_BLOCK_PODS, path, message, expected="a selector")
 
     def _only_services(self, block: AddressSet) -> tuple[Address, str] | None:

@@ -124,7 +124,7 @@ NEVER_MATCHES = Rule(
     "warning",
     "A part of a policy that can never match",
     "The conditions contradict each other, the exceptions leave nothing of the range, or a port by name "
-    "stands with addresses, which have no names. What was meant is not there.",
+    "is used with addresses, which have no names. What was meant is not there.",
     "Correct the condition, or remove the part.",
     refused_in_templates=False,
 )

@@ -28,7 +28,7 @@ def _api(id_: str, title: str, why: str, fix: str) -> Rule:
 
 WRONG_TYPE = _api(
     "wrong-type",
-    "A field holds another type than the API has for it",
+    "A field has another type than in the API",
     "The API server cannot decode the object and refuses it.",
     "Write the type that the field has: a map, a list, a string or a whole number.",
 )
@@ -113,7 +113,7 @@ PROTOCOL = _api(
 POLICY_TYPES = _api(
     "policy-types",
     "Not a list of directions",
-    "`policyTypes` may hold Ingress and Egress, at most two entries.",
+    "`policyTypes` may contain Ingress and Egress, at most two entries.",
     "Write [Ingress], [Egress] or [Ingress, Egress].",
 )
 

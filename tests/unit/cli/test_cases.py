@@ -164,6 +164,17 @@ def test_whatever_has_a_pod_template_is_a_workload(here: Path, version_and_kind:
         "{apiVersion: monitoring.coreos.com/v1, kind: Prometheus, metadata: {name: p, namespace: app}, spec: {}}",
         "{apiVersion: kafka.strimzi.io/v1beta2, kind: Kafka, metadata: {name: k, namespace: app}, spec: {}}",
         "{apiVersion: example.com/v1, kind: Thing, metadata: {name: t, namespace: app}, spec: {replicas: 2}}",
+        "{apiVersion: acid.zalan.do/v1, kind: postgresql, metadata: {name: t, namespace: app}}",
+        "{apiVersion: example.com/v1, kind: Thing, metadata: {name: t, namespace: app},"
+        " spec: {parts: [{name: a, replicas: 3}]}}",
+        "{apiVersion: example.com/v1, kind: Search, metadata: {name: t, namespace: app},"
+        " spec: {nodeSets: [{name: a, count: 3}]}}",
+        "{apiVersion: example.com/v1, kind: Thing, metadata: {name: t, namespace: app},"
+        " spec: {podTemplate: {metadata: {labels: {a: b}}}}}",
+        "{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: t, namespace: flux},"
+        " spec: {targetNamespace: app}}",
+        "{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: t, namespace: argocd},"
+        " spec: {destination: {namespace: app}}}",
     ],
 )
 def test_a_selector_of_pods_that_an_operator_makes_is_only_for_information(here: Path, maker: str) -> None:
@@ -174,6 +185,65 @@ def test_a_selector_of_pods_that_an_operator_makes_is_only_for_information(here:
         (found,) = json.loads(run("lint", "-o", "json", name).stdout)["findings"]
         assert (found["rule"], found["severity"]) == ("selects-nothing", severity)
     assert "makes pods that are not in the input" in found["message"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "{apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: c, namespace: app}, spec: {a: {b: 2}}}",
+        "{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: t, namespace: argocd},"
+        " spec: {destination: {namespace: elsewhere}}}",
+        WEB.replace("name: web}", "name: web, namespace: app}").replace(
+            "spec:\n", "spec:\n  replicas: 2\n", 1
+        ),
+    ],
+)
+def test_other_objects_make_no_pods_out_of_sight(here: Path, other: str) -> None:
+    policy = DENY.replace("podSelector: {}", "podSelector: {matchLabels: {app: made}}")
+    (here / "in.yaml").write_text(text(POD, policy, other))
+    (found,) = json.loads(run("lint", "-o", "json", "in.yaml").stdout)["findings"]
+    assert (found["rule"], found["severity"]) == ("selects-nothing", "warning")
+
+
+def test_a_service_without_pods_in_the_input_says_where_they_may_be(here: Path) -> None:
+    service = (
+        "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: app}, spec: {selector: {app: made}}}"
+    )
+    (here / "in.yaml").write_text(text(POD, service))
+    result = run("explain", "app/db", "app/svc/s", "in.yaml")
+    assert result.exit_code == 2
+    assert "makes at run time" in result.stderr
+
+
+# --- ends and near misses ---
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("n1", "node/n1"), ("db", "app/db"), ("apps", "app")], ids=lambda value: str(value)
+)
+def test_a_bare_word_offers_what_may_be_meant(here: Path, word: str, meant: str) -> None:
+    node = "{apiVersion: v1, kind: Node, metadata: {name: n1}}"
+    (here / "in.yaml").write_text(text(POD, node))
+    result = run("explain", word, "app/db", "in.yaml")
+    assert result.exit_code == 2
+    assert f"did you mean {meant}" in result.stderr.replace('"', "")
+
+
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [
+        ([], "would match if it had role=web, on TCP 8080 only"),
+        (["--port", "8080"], "would match if it had role=web"),
+        (["--port", "80"], "would match if it had role=web, on TCP 8080 only"),
+    ],
+)
+def test_a_label_that_is_missing_is_told_whichever_ports_are_asked_about(
+    here: Path, port: list[str], told: str
+) -> None:
+    rule = "[Ingress], ingress: [{from: [{podSelector: {matchLabels: {role: web}}}], ports: [{port: 8080}]}]"
+    (here / "in.yaml").write_text(text(POD, CLIENT, DENY.replace("[Ingress]", rule)))
+    lines = run("explain", "app/web", "app/db", *port, "in.yaml").stdout.splitlines()
+    assert any(line.endswith(told) for line in lines), lines
 
 
 def test_a_label_that_a_controller_works_out_may_be_there(here: Path) -> None:

@@ -207,7 +207,7 @@ def _mutated(changes: list[tuple[tuple[str | int, ...], str, Any]]) -> list[Any]
             elif how == "rename" and isinstance(parent, dict):
                 parent[f"{path[-1]}X"] = parent.pop(path[-1])
             else:
-                parent[path[-1]] = value
+                parent[path[-1]] = copy.deepcopy(value)  # the same value may be put inside itself later
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took the place away
     return found

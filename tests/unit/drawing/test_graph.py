@@ -105,3 +105,31 @@ def test_the_pictures_in_the_documentation_are_those_of_the_examples(name, optio
 def test_the_documentation_shows_what_the_command_prints():
     done = graph(ROOT / "examples", "--namespace", "payments", "--output", "mermaid")
     assert done.stdout in (ROOT / "docs" / "commands" / "graph.md").read_text(encoding="utf-8")
+
+
+LEVELS = """
+{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: one, labels: {app: a}}, spec: {containers: []}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: b, namespace: one, labels: {app: b}}, spec: {containers: []}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: all, namespace: one}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{}], egress: [{}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: b, namespace: one}
+spec: {podSelector: {matchLabels: {app: b}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {}}]}]}
+"""
+
+
+@pytest.mark.parametrize("form", ["svg", "dot", "mermaid", "html"])
+def test_a_collapsed_namespace_tells_its_flows_and_its_third_level(tmp_path, form):
+    path = tmp_path / "x.yaml"
+    path.write_text(LEVELS, encoding="utf-8")
+    text = graph(path, "--detail", "namespaces", "--output", form).stdout
+    assert "1 flow inside" in text or "2 flows inside" in text
+    assert "open to all" in text.lower()
+    without = [line for line in text.lower().splitlines() if "without a policy in some direction" in line]
+    assert all("${" in line for line in without), "every pod has policies"

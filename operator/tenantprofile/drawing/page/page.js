@@ -169,7 +169,7 @@
 
   const headWidth = (box) => {
     measure.font = "650 14px system-ui, -apple-system, sans-serif";
-    return Math.min(Math.max(measure.measureText(box.title).width, measure.measureText(box.subtitle).width), 248) + 20;
+    return Math.min(Math.max(measure.measureText(box.title).width, measure.measureText(state.open.has(box.key) ? box.subtitle : box.folded).width), 248) + 20;
   };
 
   const definitions = () => {
@@ -184,7 +184,8 @@
   };
 
   const drawBox = (box, rect, open) => {
-    const spoken = `Namespace ${box.title}, ${box.subtitle}${uncoveredWords(box.coverage)}`;
+    const contents = open ? box.subtitle : box.folded;
+    const spoken = `Namespace ${box.title}, ${contents}${uncoveredWords(box.coverage)}`;
     const choose = () => choosing({ kind: "space", key: box.key });
     const group = svg("g", { class: open ? "box" : "box whole", transform: `translate(${rect.x} ${rect.y})`, role: "button", tabindex: -1, "aria-expanded": String(open), "aria-label": spoken, onclick: choose },
       svg("title", { text: spoken }),
@@ -192,7 +193,7 @@
     // Of an open namespace the words lie above the lines, the ground beneath them.
     const head = open ? svg("g", { class: "box", transform: `translate(${rect.x} ${rect.y})`, "aria-hidden": "true", onclick: choose }) : group;
     head.append(svg("text", { class: "name", x: 16, y: 24, text: fitted(box.title, "650 14px", rect.w - 52) }),
-      svg("text", { class: "muted", x: 16, y: 41, text: box.subtitle }));
+      svg("text", { class: "muted", x: 16, y: 41, text: contents }));
     const toggle = svg("g", { class: "toggle", onclick: (event) => { event.stopPropagation(); unfold(box.key, !open); } },
       svg("title", { text: open ? "Collapse" : "Expand" }),
       svg("rect", { x: rect.w - 38, y: 2, width: 36, height: 36, fill: "transparent" }),
@@ -212,8 +213,8 @@
 
   const meaning = (coverage) => (data.legend.find((item) => item[0] === coverage) || ["", ""])[1];
   const uncoveredWords = (coverage) => {
-    const bare = (coverage["uncovered"] || 0) + (coverage["open ingress"] || 0) + (coverage["open egress"] || 0) + (coverage["open to all"] || 0);
-    return bare ? `, ${bare} without a policy in some direction` : "";
+    const bare = (coverage["uncovered"] || 0) + (coverage["open ingress"] || 0) + (coverage["open egress"] || 0), wide = coverage["open to all"] || 0;
+    return (bare ? `, ${bare} without a policy in some direction` : "") + (wide ? `, ${wide} open to all` : "");
   };
 
   const drawCard = (at, rect) => {
@@ -689,7 +690,7 @@
       ticks.set(box.key, tick);
       const bad = box.coverage["uncovered"] || 0, part = (box.coverage["open ingress"] || 0) + (box.coverage["open egress"] || 0) + (box.coverage["open to all"] || 0);
       $("namespaces").append(html("li", {}, html("label", { class: "check" }, tick, html("span", { text: box.title }),
-        bad + part ? html("span", { class: bad ? "tag bad" : "tag", text: `${bad + part} open`, title: `${bad + part} without a policy in some direction` }) : null)));
+        bad + part ? html("span", { class: bad ? "tag bad" : "tag", text: `${bad + part} open`, title: uncoveredWords(box.coverage).slice(2) }) : null)));
     }
     $("all").addEventListener("click", () => narrow([]));
     $("unfold").addEventListener("click", () => { spaces.forEach((box) => state.open.add(box.key)); render(); choosing(null); fit(); });
