@@ -310,7 +310,7 @@ def test_two_operators_with_leader_election(campaign: Campaign) -> None:
     campaign.reckon(quiet=QUIET)
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.3, 1.5] if not FULL else [0.02, 0.05, 0.1, 0.3, 0.7, 1.5, 4.0])
+@pytest.mark.parametrize("seconds", [0.3] if not FULL else [0.02, 0.05, 0.1, 0.3, 0.7, 1.5, 4.0])
 def test_late_answers(campaign: Campaign, seconds: float) -> None:
     """Watch events overtake the answers, while tenants delete and edit what was just written."""
     proxy = campaign.proxy()
