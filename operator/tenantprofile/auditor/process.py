@@ -11,6 +11,7 @@ import functools
 import json
 import logging
 import signal
+import ssl
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ from tenantprofile.analysis.evidence import Circumstances
 from tenantprofile.analysis.following import VERSIONS, Following, Found, Kind
 from tenantprofile.auditor.metrics import Metrics, Present
 from tenantprofile.auditor.pages import Inputs, picture, report, report_text
-from tenantprofile.auditor.server import Page, Servers
 from tenantprofile.cluster.api import Api
 from tenantprofile.cluster.credentials import Credentials
 from tenantprofile.cluster.informer import Informer
+from tenantprofile.cluster.serving import Page, PageServer, metrics_page, probe_page
 from tenantprofile.cluster.store import Key, Store
 from tenantprofile.connectivity.settings import DEFAULT_SETTINGS
 from tenantprofile.connectivity.settings import Settings as Semantics
@@ -123,28 +124,29 @@ class _Auditor:
         return Informer(api, path, store, changed, self._clock, nesting=limits.MAX_NESTING if own else None)
 
     async def run(self) -> None:
-        servers = Servers()
+        settings = self._settings
+        probes, server = PageServer(settings.probe_port), PageServer(settings.metrics_port)
         self._metrics.registry.register(self._present())
         pages: dict[str, Page] = {
+            "/metrics": metrics_page(self._metrics.registry),
             "/report.json": self._page("json", "application/json"),
             "/report.md": self._page("md", "text/markdown"),
             "/": self._picture,
         }
-        settings = self._settings
+        alive = probe_page(())
+        context = None
+        if settings.metrics_cert is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(settings.metrics_cert, settings.metrics_key)
         try:
-            await servers.probes(settings.probe_port, self._problem)
-            await servers.pages(
-                settings.metrics_port,
-                self._metrics.registry,
-                pages,
-                settings.metrics_cert,
-                settings.metrics_key,
-            )
+            await probes.start({"/healthz": alive, "/livez": alive, "/readyz": probe_page([self._problem])})
+            await server.start(pages, context)
             await self._until_a_signal(
                 *(informer.run() for informer in self._informers.values()), self._rounds()
             )
         finally:
-            await servers.stop()
+            await probes.stop()
+            await server.stop()
 
     async def _until_a_signal(self, *work: Coroutine[Any, Any, None]) -> None:
         ended = asyncio.Event()

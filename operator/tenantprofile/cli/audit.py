@@ -26,7 +26,7 @@ from tenantprofile.analysis.evidence import (
 )
 from tenantprofile.analysis.world import OPERATOR_NAMESPACE
 from tenantprofile.cli import logs
-from tenantprofile.cli.options import selector_option
+from tenantprofile.cli.options import certificate_option, log_options, port_option, selector_option
 from tenantprofile.cli.output import (
     Reading,
     chosen,
@@ -75,30 +75,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --serve: the least seconds between two rounds.",
 )
-@click.option(
-    "--probe-port",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="With --serve: port of /healthz and /readyz; 0 for none.",
-)
-@click.option(
+@port_option("--probe-port", 8080, "With --serve: port of /healthz and /readyz; 0 for none.")
+@port_option(
     "--metrics-port",
-    type=click.IntRange(0, 65535),
-    default=9090,
-    show_default=True,
-    help="With --serve: port of /metrics, /report.json, /report.md and the picture; 0 for none.",
+    9090,
+    "With --serve: port of /metrics, /report.json, /report.md and the picture; 0 for none.",
 )
-@click.option(
-    "--metrics-cert",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="With --serve: serve that port over TLS with this certificate, and --metrics-key.",
+@certificate_option(
+    "--metrics-cert", "With --serve: serve that port over TLS with this certificate, and --metrics-key."
 )
-@click.option(
-    "--metrics-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="With --serve: the key of --metrics-cert.",
-)
+@certificate_option("--metrics-key", "With --serve: the key of --metrics-cert.")
 @click.option(
     "--operator-namespace",
     envvar=["TENANTPROFILE_AUDIT_OPERATOR_NAMESPACE", "POD_NAMESPACE"],
@@ -106,20 +92,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --serve: the operator's namespace, which is left out of every profile.",
 )
-@click.option(
-    "--log-format",
-    type=click.Choice(["json", "text"]),
-    default="json",
-    show_default=True,
-    help="With --serve: the form of log lines.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="With --serve: the least that is logged.",
-)
+@log_options("With --serve: the form of log lines.", "With --serve: the least that is logged.")
 @partial(world_options, exclude=("--exclude-file",))
 @selector_option("pods")
 @output_option("table", "wide", "json", "yaml", "name", "markdown", "csv")

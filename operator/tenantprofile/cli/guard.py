@@ -41,6 +41,12 @@ def part_option(help: str) -> Callable[[Function], Function]:
     return click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help=help)
 
 
+def action_option(help: str) -> Callable[[Function], Function]:
+    return click.option(
+        "--action", type=click.Choice(list(ACTIONS)), default="deny", show_default=True, help=help
+    )
+
+
 @click.group()
 def guard() -> None:
     """The admission policies that keep tenants from undoing what profiles declare."""
@@ -48,13 +54,7 @@ def guard() -> None:
 
 @guard.command("render")
 @part_option("Only this part. Repeatable. Without it: the parts that deploy/components/guard installs.")
-@click.option(
-    "--action",
-    type=click.Choice(list(ACTIONS)),
-    default="deny",
-    show_default=True,
-    help="What becomes of a request that a part objects to. The pod gate can only deny.",
-)
+@action_option("What becomes of a request that a part objects to. The pod gate can only deny.")
 @click.option(
     "--distrust",
     multiple=True,
@@ -129,13 +129,7 @@ def render_command(
 
 @guard.command("status")
 @part_option("Only this part, which has to be installed. Repeatable. Without it: those that are installed.")
-@click.option(
-    "--action",
-    type=click.Choice(list(ACTIONS)),
-    default="deny",
-    show_default=True,
-    help="What the parts are expected to do at least.",
-)
+@action_option("What the parts are expected to do at least.")
 @cluster_options
 @output_option("table", "json", "yaml")
 def status_command(

@@ -78,6 +78,35 @@ def cluster_options(function: Function) -> Function:
     )(function)
 
 
+def port_option(name: str, default: int, help: str) -> Callable[[Function], Function]:
+    """A port that a process serves on; 0 for none."""
+    return click.option(name, type=click.IntRange(0, 65535), default=default, show_default=True, help=help)
+
+
+def certificate_option(name: str, help: str) -> Callable[[Function], Function]:
+    """A file that has to exist: a certificate or its key."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option(name, type=file, help=help)
+
+
+def log_options(
+    format_help: str | None = None, level_help: str | None = None
+) -> Callable[[Function], Function]:
+    """`--log-format` and `--log-level`, as every process that runs until a signal has them."""
+
+    def add(function: Function) -> Function:
+        level = click.Choice(["debug", "info", "warning", "error"])
+        function = click.option(
+            "--log-level", type=level, default="info", show_default=True, help=level_help
+        )(function)
+        form = click.Choice(["json", "text"])
+        return click.option("--log-format", type=form, default="json", show_default=True, help=format_help)(
+            function
+        )
+
+    return add
+
+
 def filename_option(function: Function) -> Function:
     """`-f/--filename`: input, beside the arguments."""
     return click.option(

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import click
 
 from tenantprofile.cli import logs
+from tenantprofile.cli.options import certificate_option, log_options, port_option
 
 GC_THRESHOLDS: Final = (20_000, 50, 100)
 """Allocations, and collections of the younger generations, before a collection begins. With Python's defaults (700, 10,
@@ -69,30 +70,17 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
     show_default=True,
     help="Seconds between two comparisons with the whole cluster, besides the watches (with jitter).",
 )
-@click.option(
-    "--probe-port",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="Port of /livez and /readyz; 0 for none.",
-)
-@click.option(
+@port_option("--probe-port", 8080, "Port of /livez and /readyz; 0 for none.")
+@port_option(
     "--metrics-port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    show_default=True,
-    help="Port of /metrics for Prometheus; 0 for none. The monitoring component and the chart use 9090.",
+    0,
+    "Port of /metrics for Prometheus; 0 for none. The monitoring component and the chart use 9090.",
 )
-@click.option(
+@certificate_option(
     "--metrics-cert",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Serve /metrics over TLS with this certificate, and --metrics-key. Read again when the files change.",
+    "Serve /metrics over TLS with this certificate, and --metrics-key. Read again when the files change.",
 )
-@click.option(
-    "--metrics-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The key of --metrics-cert.",
-)
+@certificate_option("--metrics-key", "The key of --metrics-cert.")
 @click.option(
     "--metrics-secure/--no-metrics-secure",
     default=False,
@@ -107,13 +95,7 @@ GC_THRESHOLDS: Final = (20_000, 50, 100)
     help="Send OpenTelemetry traces, one from each event to the last write for it, as OTLP over HTTP. The"
     " OTEL_* variables say where to. Needs the extra: pip install 'tenantprofile-operator[otel]'.",
 )
-@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-)
+@log_options()
 def run(
     kubeconfig: Path | None,
     context: str | None,
